@@ -1,0 +1,300 @@
+/**
+ * The event path as real processes on real Kafka, for the tests beside this file: start and signal them, send events
+ * as a careful sender does, and record what a subscriber gets.
+ */
+import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Pool } from 'undici';
+import { topicName } from '@knative-kafka/common/core';
+import { createKafkaClient, type Admin } from '@knative-kafka/common/io';
+import { freePort, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** How long a process or a group may take to come up on a busy machine; a limit for failing, never a time to wait. */
+export const patienceMs = 60_000;
+
+export interface Service {
+  readonly process: ChildService;
+  readonly metricsPort: number;
+}
+export interface Receiver extends Service {
+  readonly url: (channel: string) => string;
+  readonly httpPort: number;
+}
+
+/** One Kafka, one folder of manifests, and the processes started on them. */
+export class World {
+  readonly kafka: KafkaCluster;
+  readonly admin: Admin;
+  readonly folder: string;
+  readonly #dataDir: string;
+  readonly #services: ChildService[] = [];
+  readonly #subscribers: Subscriber[] = [];
+
+  private constructor(kafka: KafkaCluster, dataDir: string) {
+    this.kafka = kafka;
+    this.#dataDir = dataDir;
+    this.folder = mkdtempSync(join(tmpdir(), 'knative-kafka-manifests-'));
+    this.admin = createKafkaClient({ brokers: kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 }).createAdmin();
+  }
+
+  static async start(): Promise<World> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'knative-kafka-e2e-'));
+    return new World(await startKafka({ dataDir }), dataDir);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#services.map((service) => service.stop()));
+    await Promise.all(this.#subscribers.map((subscriber) => subscriber.close()));
+    await this.kafka.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.#dataDir, { recursive: true, force: true });
+  }
+
+  /** A KafkaChannel `default/<name>` and its topic. */
+  async channel(name: string, partitions: number): Promise<void> {
+    this.write(`channel-${name}.yaml`, { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', metadata: { name, namespace: 'default' }, spec: { numPartitions: partitions } });
+    await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: 1, config: {} });
+  }
+
+  subscription(name: string, channel: string, uri: string, delivery?: object): void {
+    this.write(`subscription-${name}.yaml`, {
+      apiVersion: 'messaging.knative.dev/v1',
+      kind: 'Subscription',
+      metadata: { name, namespace: 'default' },
+      spec: { channel: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: channel }, subscriber: { uri }, ...(delivery === undefined ? {} : { delivery }) },
+    });
+  }
+
+  write(file: string, content: object | string): void {
+    writeFileSync(join(this.folder, file), typeof content === 'string' ? content : JSON.stringify(content));
+  }
+
+  remove(file: string): void {
+    unlinkSync(join(this.folder, file));
+  }
+
+  async subscriber(options?: SubscriberOptions): Promise<Subscriber> {
+    const subscriber = await Subscriber.start(options);
+    this.#subscribers.push(subscriber);
+    return subscriber;
+  }
+
+  /** A receiver process; ready unless told otherwise. */
+  async receiver(options: { readonly env?: Record<string, string>; readonly awaitReady?: boolean; readonly httpPort?: number } = {}): Promise<Receiver> {
+    const httpPort = options.httpPort ?? (await freePort());
+    const service = await this.#service('channel-receiver', { HTTP_PORT: String(httpPort), ...options.env });
+    if (options.awaitReady !== false) await untilReady(service);
+    return { ...service, httpPort, url: (channel) => `http://127.0.0.1:${httpPort}/default/${channel}` };
+  }
+
+  /** A dispatcher process; ready (every consumer group joined) unless told otherwise. */
+  async dispatcher(options: { readonly env?: Record<string, string>; readonly awaitReady?: boolean } = {}): Promise<Service> {
+    const service = await this.#service('dispatcher', { SESSION_TIMEOUT: '6s', ...options.env });
+    if (options.awaitReady !== false) await untilReady(service);
+    return service;
+  }
+
+  async #service(name: string, env: Record<string, string>): Promise<Service> {
+    const metricsPort = await freePort();
+    const process = startProcess({
+      name,
+      command: globalThis.process.execPath,
+      args: ['--disable-warning=TimeoutNegativeWarning', join(root, 'packages', name, 'bundle', 'main.js')],
+      env: { RESOURCES_DIR: this.folder, KAFKA_BROKERS: this.kafka.bootstrap, METRICS_PORT: String(metricsPort), ...env },
+    });
+    this.#services.push(process);
+    return { process, metricsPort };
+  }
+}
+
+export function topicOf(channel: string): string {
+  const named = topicName({ namespace: 'default', name: channel, uid: '' });
+  if ('problem' in named) throw new Error(named.problem);
+  return named.topic;
+}
+
+export async function untilReady(service: Service): Promise<void> {
+  await waitFor(`${service.process.name} ready`, async () => {
+    if (!service.process.isRunning()) throw new Error(`it has ended:\n${service.process.output()}`);
+    return (await fetch(`http://127.0.0.1:${service.metricsPort}/readyz`)).ok;
+  }, { timeoutMs: patienceMs });
+}
+
+/** A metric's samples whose labels include the given ones, summed up. */
+export async function metric(service: Service, name: string, labels: Record<string, string> = {}): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${service.metricsPort}/metrics`)).text();
+  let sum = 0;
+  for (const line of text.split('\n')) {
+    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
+    if (Object.entries(labels).every(([label, value]) => line.includes(`${label}="${value}"`))) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}
+
+// --- subscriber ------------------------------------------------------------------------------------------------------
+
+export interface SubscriberOptions {
+  /** The status for an event, decided anew each time; 200 unless told. A promise makes the subscriber slow. */
+  readonly answer?: (event: ReceivedEvent) => number | Promise<number>;
+}
+
+export interface ReceivedEvent {
+  readonly id: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+/** An HTTP server that records every event it is sent, in the order of arrival. */
+export class Subscriber {
+  /** Answered with 2xx. */
+  readonly accepted: ReceivedEvent[] = [];
+  /** All of them. */
+  readonly received: ReceivedEvent[] = [];
+  answer: NonNullable<SubscriberOptions['answer']>;
+  readonly #server: Server;
+
+  private constructor(options: SubscriberOptions) {
+    this.answer = options.answer ?? (() => 200);
+    this.#server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        void (async () => {
+          const event = { id: String(request.headers['ce-id']), headers: request.headers, body: Buffer.concat(chunks) };
+          this.received.push(event);
+          const status = await this.answer(event);
+          if (status >= 200 && status < 300) this.accepted.push(event);
+          response.writeHead(status).end();
+        })();
+      });
+    });
+  }
+
+  static async start(options: SubscriberOptions = {}): Promise<Subscriber> {
+    const subscriber = new Subscriber(options);
+    await new Promise<void>((resolve) => subscriber.#server.listen(0, '127.0.0.1', resolve));
+    return subscriber;
+  }
+
+  get uri(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/`;
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  /** Waits until every id has been accepted at least once. */
+  async untilAccepted(ids: ReadonlySet<string>, timeoutMs = patienceMs): Promise<void> {
+    const missing = new Set(ids);
+    let seen = 0;
+    await waitFor('delivery of every acknowledged event', () => {
+      for (; seen < this.accepted.length; seen++) missing.delete(this.accepted[seen]!.id);
+      if (missing.size > 0) throw new Error(`${missing.size} of ${ids.size} not delivered, among them ${[...missing].slice(0, 3).join(', ')}`);
+      return true;
+    }, { timeoutMs });
+  }
+
+  /** Deliveries beyond the first of each event. */
+  get duplicates(): number {
+    return this.accepted.length - new Set(this.accepted.map((event) => event.id)).size;
+  }
+
+  /**
+   * Where the order of a key was broken: an event that came for the first time before its predecessor. A redelivery
+   * repeats what came before and is none. Ids are `<key>-<number from 0>`.
+   */
+  orderBreaks(): readonly string[] {
+    const last = new Map<string, number>();
+    const breaks: string[] = [];
+    for (const { id } of this.accepted) {
+      const dash = id.lastIndexOf('-');
+      const key = id.slice(0, dash);
+      const n = Number(id.slice(dash + 1));
+      const latest = last.get(key) ?? -1;
+      if (n > latest + 1) breaks.push(`${id} came when ${key}-${latest} was the latest`);
+      if (n > latest) last.set(key, n);
+    }
+    return breaks;
+  }
+}
+
+// --- sender ----------------------------------------------------------------------------------------------------------
+
+export interface SendOptions {
+  /** Where to send; tried in turn. */
+  readonly urls: readonly string[];
+  readonly count: number;
+  readonly keys: number;
+  readonly keyPrefix?: string;
+  /** Told after each acknowledgement how many there are. */
+  readonly onAcknowledged?: (acknowledged: number) => void;
+}
+
+export interface SendResult {
+  readonly acknowledged: ReadonlySet<string>;
+  /** Answers that made the sender send again, by status; 0 for a connection that failed. */
+  readonly refusals: ReadonlyMap<number, number>;
+}
+
+/** Tries that one event gets; with the waits between them far longer than any fault of these tests. */
+const sendAttempts = 300;
+
+/**
+ * Sends as Knative's senders do: 429, 5xx and lost connections are tried again. The events of a key go one after the
+ * other, so that their order is known; the keys go side by side.
+ */
+export async function sendEvents({ urls, count, keys, keyPrefix = 'key', onAcknowledged }: SendOptions): Promise<SendResult> {
+  const acknowledged = new Set<string>();
+  const refusals = new Map<number, number>();
+  const targets = urls.map((url) => ({ pool: new Pool(new URL(url).origin, { connections: keys, connectTimeout: 2_000 }), path: new URL(url).pathname }));
+  let turn = 0;
+  const sendOne = async (id: string, key: string): Promise<void> => {
+    for (let attempt = 1; attempt <= sendAttempts; attempt++) {
+      const { pool, path } = targets[turn++ % targets.length]!;
+      const status = await pool.request({
+        method: 'POST',
+        path,
+        headers: { 'ce-specversion': '1.0', 'ce-id': id, 'ce-source': '/e2e', 'ce-type': 'test', 'ce-subject': key, 'content-type': 'application/json' },
+        body: JSON.stringify({ id, padding: 'x'.repeat(200) }),
+      }).then(
+        async (response) => {
+          await response.body.dump();
+          return response.statusCode;
+        },
+        () => 0,
+      );
+      if (status === 202) {
+        acknowledged.add(id);
+        onAcknowledged?.(acknowledged.size);
+        return;
+      }
+      refusals.set(status, (refusals.get(status) ?? 0) + 1);
+      if (status !== 0 && status !== 429 && status < 500) throw new Error(`${id} was refused with ${status}`);
+      await delay(Math.min(500, 20 * attempt));
+    }
+    throw new Error(`${id} was not acknowledged in ${sendAttempts} attempts`);
+  };
+  try {
+    await Promise.all(
+      Array.from({ length: keys }, async (_, k) => {
+        const key = `${keyPrefix}${k}`;
+        const share = Math.floor(count / keys) + (k < count % keys ? 1 : 0);
+        for (let n = 0; n < share; n++) await sendOne(`${key}-${n}`, key);
+      }),
+    );
+  } finally {
+    await Promise.all(targets.map(({ pool }) => pool.destroy()));
+  }
+  return { acknowledged, refusals };
+}

@@ -1,0 +1,25 @@
+/** The receiver's settings; the README's table is printed from it. */
+import { bootstrapServers, bytes, count, durationMs, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
+import { logLevels } from '@knative-kafka/common/io';
+
+export const settings = {
+  httpPort: port('HTTP_PORT', { default: 8080, about: 'where CloudEvents arrive' }),
+  metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
+  kafkaBrokers: bootstrapServers('KAFKA_BROKERS', { about: 'bootstrap servers of Kafka' }),
+  kafkaClient: oneOf('KAFKA_CLIENT', ['platformatic', 'kafkajs'], { default: 'platformatic', about: 'the library that produces' }),
+  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; without it the resources are watched in Kubernetes' }),
+  clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of long host names' }),
+  produceDeadlineMs: durationMs('PRODUCE_DEADLINE', { default: '30s', about: 'how long an event may wait for Kafka before 503' }),
+  kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
+  kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
+  queueLimitBytes: bytes('QUEUE_LIMIT', { default: '64MiB', about: 'bytes of events in memory; beyond it senders get 429' }),
+  batchBodyLimitBytes: bytes('BATCH_BODY_LIMIT', { default: '8MiB', about: 'the largest body of a batch of events' }),
+  headerLimitBytes: bytes('HEADER_LIMIT', { default: '32KiB', about: 'the largest head of a request' }),
+  requestTimeoutMs: durationMs('REQUEST_TIMEOUT', { default: '30s', about: 'how long a sender may take to send a request' }),
+  maxConnections: count('MAX_CONNECTIONS', { default: 20_000, about: 'connections open at a time' }),
+  shutdownDelayMs: durationMs('SHUTDOWN_DELAY', { default: '0ms', about: 'time between "not ready" and closing the port, for endpoints to notice' }),
+  drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '25s', about: 'time that requests under way get after SIGTERM' }),
+  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
+};
+
+export type ReceiverConfig = Config<typeof settings>;

@@ -1,0 +1,20 @@
+/**
+ * Everything a process knows about its resources at one moment, wherever they come from.
+ */
+import type { ManifestProblem } from '../manifests.ts';
+import type { SubscriptionState } from './channel-subscribers.ts';
+import type { ConfigMap, Secret } from './core-objects.ts';
+import type { KafkaChannel } from './kafka-channel.ts';
+
+/** Lists are sorted by namespace and name, and no resource is in them twice. */
+export interface Resources {
+  /** With `spec.subscribers` filled in. */
+  readonly channels: readonly KafkaChannel[];
+  readonly subscriptions: readonly SubscriptionState[];
+  readonly secrets: readonly Secret[];
+  readonly configMaps: readonly ConfigMap[];
+  /** What could not be read or does not fit together; for people. */
+  readonly problems: readonly ManifestProblem[];
+}
+
+export const noResources: Resources = { channels: [], subscriptions: [], secrets: [], configMaps: [], problems: [] };

@@ -1,0 +1,478 @@
+/**
+ * The port on kafkajs: the other producer, the group member of the classic protocol, and the admin.
+ *
+ * Used the obvious way kafkajs loses and repeats acknowledged events. The rules that keep it safe stand beside the
+ * lines that follow them (P1-P9, C1-C8; docs/adr/0004), and each has a test in port.integration.test.ts.
+ */
+import { performance } from 'node:perf_hooks';
+import { compressionsAlgorithms, ConnectionPool, findCoordinatorV6, offsetCommitV8 } from '@platformatic/kafka';
+import kafkajs, { type Consumer, type EachBatchPayload, type Kafka as KafkajsClient, type KafkaMessage, type logCreator, type Producer as KafkajsProducerClient } from 'kafkajs';
+import { Fault } from '../../core/fault.ts';
+import type { IncomingRecord, OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
+import { parseBroker } from './broker-address.ts';
+import { brokerAnswer, faultOf, faultOfAnswer } from './faults.ts';
+import type { Admin, AssignedPartition, GroupMember, GroupMemberOptions, KafkaConnection, PartitionLag, Producer, TopicDescription, TopicSpec } from './port.ts';
+
+const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = kafkajs;
+
+// kafkajs brings gzip only, and a batch in another codec would end the consumer (rule C1): the other client's codecs serve.
+for (const [type, name] of [[CompressionTypes.Snappy, 'snappy'], [CompressionTypes.LZ4, 'lz4'], [CompressionTypes.ZSTD, 'zstd']] as const) {
+  const { compressSync, decompressSync } = compressionsAlgorithms[name];
+  CompressionCodecs[type] = () => ({
+    compress: (encoder: { readonly buffer: Buffer }) => Promise.resolve(compressSync(encoder.buffer)),
+    decompress: (data: Buffer) => Promise.resolve(decompressSync(data)),
+  });
+}
+
+/** What kafkajs logs, for the adapter to look at: its own levels are noise, some of its sentences are events. */
+type OnLog = (message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** At most this many tries inside kafkajs; the pump, the reconcilers and the dispatcher do their own waiting (rule P5). */
+const innerRetries = { retries: 0 };
+/** Its first call on a new client finds no broker, learns the brokers, and works when it is repeated. */
+const adminRetries = { initialRetryTime: 50, retries: 3 };
+const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) };
+
+function createClient(options: KafkaConnection, retry: object, onLog?: OnLog): KafkajsClient {
+  const createLog: logCreator = () => ({ log }) => onLog?.(log.message, log);
+  return new Kafka({
+    clientId: options.clientId,
+    brokers: [...options.brokers],
+    connectionTimeout: options.connectTimeoutMs,
+    requestTimeout: options.requestTimeoutMs,
+    retry,
+    logLevel: logLevel.INFO,
+    logCreator: createLog,
+  });
+}
+
+// --- producer --------------------------------------------------------------------------------------------------------
+
+/** No success for this long, and the client is given up for a new one (rule P9). */
+const renewAfterMs = 15_000;
+
+interface ProducerGeneration {
+  readonly ready: Promise<KafkajsProducerClient>;
+  readonly client: KafkajsClient;
+  readonly since: number;
+  inFlight: number;
+}
+
+export function createKafkajsProducer(options: KafkaConnection): Producer {
+  return new KafkajsProducer(options);
+}
+
+class KafkajsProducer implements Producer {
+  readonly #options: KafkaConnection;
+  #generation: ProducerGeneration | undefined;
+  #lastSuccess = performance.now();
+  #isClosed = false;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+  }
+
+  async ping(): Promise<void> {
+    await withAdmin(this.#options, 'metadata of the cluster', (admin) => admin.describeCluster());
+  }
+
+  async topicMetadata(topic: string): Promise<TopicMetadata> {
+    const { topics } = await withAdmin(this.#options, `metadata of topic ${topic}`, (admin) => admin.fetchTopicMetadata({ topics: [topic] }));
+    const found = topics.find((candidate) => candidate.name === topic);
+    if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
+    const leaders: number[] = Array.from({ length: found.partitions.length }, () => -1);
+    for (const partition of found.partitions) leaders[partition.partitionId] = partition.leader;
+    return { leaders };
+  }
+
+  produce(_leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]> {
+    // Rule P2: one send, one partition. A send over several is what loses records when a leader moves.
+    return Promise.all(batches.map((batch) => this.#send(batch)));
+  }
+
+  async #send({ topic, partition, records }: PartitionBatch): Promise<ProduceResult> {
+    const doing = `produce to ${topic}/${partition}`;
+    if (this.#isClosed) return { fault: new Fault('CLOSED', 'the producer is closed', { retriable: false }) };
+    const generation = this.#current();
+    generation.inFlight++;
+    try {
+      const producer = await generation.ready;
+      const answers = await producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
+      const answer = answers.find((entry) => entry.topicName === topic && entry.partition === partition);
+      // Rule P4: a resolved promise is not an acknowledgement; the partition's own entry is.
+      if (answer?.baseOffset === undefined) return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
+      if (answer.errorCode !== 0) return { fault: faultOfAnswer(`error ${answer.errorCode}`, doing) };
+      this.#lastSuccess = performance.now();
+      return { baseOffset: BigInt(answer.baseOffset) };
+    } catch (error) {
+      const fault = faultOf(error, doing);
+      // Rule P9: some failures leave the client broken for good, and they are not of kafkajs's own kinds.
+      const isForeign = error instanceof Error && !error.name.startsWith('KafkaJS');
+      if (fault.retriable && (isForeign || performance.now() - Math.max(this.#lastSuccess, generation.since) > renewAfterMs)) this.#retire(generation);
+      return { fault };
+    } finally {
+      generation.inFlight--;
+      if (generation !== this.#generation && generation.inFlight === 0) void disconnect(generation);
+    }
+  }
+
+  #current(): ProducerGeneration {
+    if (this.#generation === undefined) {
+      const client = createClient(this.#options, innerRetries);
+      // Rule P6: not idempotent. Rule P1: every message names its partition, so the partitioner is never asked.
+      const producer = client.producer({ allowAutoTopicCreation: false, idempotent: false, retry: innerRetries, createPartitioner: Partitioners.DefaultPartitioner });
+      const generation: ProducerGeneration = { client, ready: producer.connect().then(() => producer), since: performance.now(), inFlight: 0 };
+      generation.ready.catch(() => this.#retire(generation));
+      this.#generation = generation;
+    }
+    return this.#generation;
+  }
+
+  #retire(generation: ProducerGeneration): void {
+    if (this.#generation === generation) this.#generation = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const generation = this.#generation;
+    this.#generation = undefined;
+    if (generation?.inFlight === 0) await disconnect(generation);
+  }
+}
+
+async function disconnect(generation: ProducerGeneration): Promise<void> {
+  await generation.ready.then((producer) => producer.disconnect()).catch(() => undefined);
+}
+
+function toMessage(record: OutgoingRecord, partition: number) {
+  const headers: Record<string, string | Buffer | (string | Buffer)[]> = {};
+  for (const [name, value] of record.headers) {
+    const earlier = headers[name];
+    if (earlier === undefined) headers[name] = value;
+    else headers[name] = Array.isArray(earlier) ? [...earlier, value] : [earlier, value];
+  }
+  return { key: record.key, value: record.value, headers, partition, timestamp: String(record.timestampMs) };
+}
+
+// --- group member ----------------------------------------------------------------------------------------------------
+
+/** Heartbeat period and the longest an empty fetch is held open (rule C3). */
+const fetchWaitMs = 200;
+
+export function createKafkajsGroupMember(connection: KafkaConnection, options: GroupMemberOptions): GroupMember {
+  return new KafkajsGroupMember(connection, options);
+}
+
+class KafkajsGroupMember implements GroupMember {
+  readonly #options: GroupMemberOptions;
+  readonly #consumer: Consumer;
+  /** Next offset to hand over, by partition: filters what comes again after a rebalance (rule C4). */
+  readonly #nextOffset = new Map<number, bigint>();
+  #assigned: ReadonlySet<number> = new Set();
+  #memberId = '';
+  #lastSign = performance.now();
+  #watchdog: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(connection: KafkaConnection, options: GroupMemberOptions) {
+    this.#options = options;
+    const client = createClient(connection, consumerRetries, (message, fields) => this.#onLog(message, fields));
+    this.#consumer = client.consumer({
+      groupId: options.groupId,
+      allowAutoTopicCreation: false,
+      sessionTimeout: options.sessionTimeoutMs,
+      rebalanceTimeout: options.sessionTimeoutMs,
+      heartbeatInterval: Math.floor(options.sessionTimeoutMs / 10),
+      maxWaitTimeInMs: fetchWaitMs,
+      minBytes: 1,
+      maxBytesPerPartition: options.fetchBytesPerPartition,
+      metadataMaxAge: 30_000,
+      retry: consumerRetries,
+    });
+  }
+
+  async start(): Promise<void> {
+    const consumer = this.#consumer;
+    const { events } = consumer;
+    consumer.on(events.REBALANCING, () => this.#onRebalancing());
+    consumer.on(events.GROUP_JOIN, ({ payload }) => this.#onJoin(payload.memberId, payload.memberAssignment[this.#options.topic] ?? []));
+    // Rule C1: a consumer that crashed is dead, whatever kafkajs would still try with it; the caller builds a new one.
+    consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
+    for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => { this.#lastSign = performance.now(); });
+    try {
+      await consumer.connect();
+      // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
+      // twice than not at all. Where a new group starts is committed before it is joined.
+      await consumer.subscribe({ topic: this.#options.topic, fromBeginning: true });
+      await consumer.run({ autoCommit: false, eachBatch: (payload) => this.#onBatch(payload) });
+    } catch (error) {
+      throw faultOf(error, `join of consumer group ${this.#options.groupId}`);
+    }
+    this.#lastSign = performance.now();
+    this.#watchdog = setInterval(() => this.#checkSigns(), this.#options.sessionTimeoutMs / 2);
+    this.#watchdog.unref();
+  }
+
+  pause(partition: TopicPartition): void {
+    if (!this.#isOver) this.#consumer.pause([{ topic: partition.topic, partitions: [partition.partition] }]);
+  }
+
+  resume(partition: TopicPartition): void {
+    if (!this.#isOver) this.#consumer.resume([{ topic: partition.topic, partitions: [partition.partition] }]);
+  }
+
+  async commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void> {
+    try {
+      await this.#consumer.commitOffsets(offsets.map(({ topic, partition, commitOffset }) => ({ topic, partition, offset: String(commitOffset) })));
+    } catch (error) {
+      throw faultOf(error, `commit of consumer group ${this.#options.groupId}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isOver = true;
+    clearInterval(this.#watchdog);
+    // stop() leaves the group; disconnect() would wait for the same, but swallows what went wrong (rule C5).
+    await this.#consumer.stop().catch(() => undefined);
+    await this.#consumer.disconnect().catch(() => undefined);
+  }
+
+  /** Rule C3: hands over and returns at once, so that one partition never stalls the others of its broker. */
+  #onBatch({ batch }: EachBatchPayload): Promise<void> {
+    const { topic, partition } = batch;
+    if (this.#isOver || !this.#assigned.has(partition)) return Promise.resolve();
+    const next = this.#nextOffset.get(partition) ?? -1n;
+    const records: IncomingRecord[] = [];
+    for (const message of batch.messages) {
+      const offset = BigInt(message.offset);
+      if (offset >= next) records.push(toRecord(offset, message));
+    }
+    const last = records.at(-1);
+    if (last !== undefined) {
+      this.#nextOffset.set(partition, last.offset + 1n);
+      this.#options.handlers.records({ topic, partition }, records, BigInt(batch.highWatermark));
+    }
+    return Promise.resolve();
+  }
+
+  #onRebalancing(): void {
+    if (!this.#isOver) this.#options.handlers.rebalancing();
+  }
+
+  #onJoin(memberId: string, partitions: readonly number[]): void {
+    if (this.#isOver) return;
+    // Another id means that the group had given this member up: somebody else may have read its partitions since.
+    const before: ReadonlySet<number> = memberId === this.#memberId ? this.#assigned : new Set();
+    this.#memberId = memberId;
+    this.#assigned = new Set(partitions);
+    for (const partition of [...this.#nextOffset.keys()]) if (!this.#assigned.has(partition) || !before.has(partition)) this.#nextOffset.delete(partition);
+    const { topic } = this.#options;
+    const assigned: AssignedPartition[] = partitions.map((partition) => ({ topic, partition, kept: before.has(partition) }));
+    for (const [partition, offset] of this.#nextOffset) this.#consumer.seek({ topic, partition, offset: String(offset) });
+    this.#options.handlers.assigned(assigned);
+  }
+
+  #onLog(message: string, fields: Readonly<Record<string, unknown>>): void {
+    // The only way to learn of it: kafkajs has no event for an offset outside the log (rule C6).
+    if (!message.startsWith('Offset out of range, resetting') || typeof fields['partition'] !== 'number') return;
+    const { partition } = fields as { readonly partition: number };
+    this.#nextOffset.delete(partition);
+    this.#options.handlers.offsetReset({ topic: this.#options.topic, partition });
+  }
+
+  #checkSigns(): void {
+    // Known to happen after rebalances: the consumer neither fetches nor fails. Three sessions without a sign is death.
+    if (performance.now() - this.#lastSign < 3 * this.#options.sessionTimeoutMs) return;
+    this.#onLost(new Fault('KAFKA_TIMEOUT', `consumer group ${this.#options.groupId}: the member neither fetches nor heartbeats`, { retriable: true }));
+  }
+
+  #onLost(fault: Fault): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#watchdog);
+    void this.#consumer.disconnect().catch(() => undefined);
+    this.#options.handlers.lost(fault);
+  }
+}
+
+function toRecord(offset: bigint, message: KafkaMessage): IncomingRecord {
+  const headers: (readonly [string, Buffer])[] = [];
+  for (const [name, values] of Object.entries(message.headers ?? {})) {
+    for (const value of Array.isArray(values) ? values : [values]) {
+      if (value !== undefined) headers.push([name, typeof value === 'string' ? Buffer.from(value) : value]);
+    }
+  }
+  return { offset, key: message.key, value: message.value, headers, timestampMs: Number(message.timestamp) };
+}
+
+// --- admin -----------------------------------------------------------------------------------------------------------
+
+type KafkajsAdmin = ReturnType<KafkajsClient['admin']>;
+
+/** A new client per call: calls are rare, and a client that bootstrapped against a half-dead broker stays broken (rule P9). */
+async function withAdmin<T>(options: KafkaConnection, doing: string, call: (admin: KafkajsAdmin) => Promise<T>): Promise<T> {
+  const admin = createClient(options, adminRetries).admin({ retry: adminRetries });
+  try {
+    await admin.connect();
+    return await call(admin);
+  } catch (error) {
+    throw faultOf(error, doing);
+  } finally {
+    void admin.disconnect().catch(() => undefined);
+  }
+}
+
+export function createKafkajsAdmin(options: KafkaConnection): Admin {
+  return new KafkajsAdminAdapter(options);
+}
+
+class KafkajsAdminAdapter implements Admin {
+  readonly #options: KafkaConnection;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+  }
+
+  #call<T>(doing: string, call: (admin: KafkajsAdmin) => Promise<T>): Promise<T> {
+    return withAdmin(this.#options, doing, call);
+  }
+
+  async createTopic(spec: TopicSpec): Promise<'created' | 'exists'> {
+    const doing = `topic ${spec.topic}`;
+    return this.#call(doing, async (admin) => {
+      try {
+        // Waiting for leaders throws UNKNOWN_TOPIC right after creation; whoever needs the leaders asks for them.
+        const isNew = await admin.createTopics({
+          waitForLeaders: false,
+          topics: [
+            {
+              topic: spec.topic,
+              numPartitions: spec.partitions,
+              replicationFactor: spec.replicationFactor,
+              configEntries: Object.entries(spec.config).map(([name, value]) => ({ name, value })),
+            },
+          ],
+        });
+        return isNew ? 'created' : 'exists';
+      } catch (error) {
+        const fault = faultOf(error, doing);
+        if (!fault.message.includes('INVALID_REPLICATION_FACTOR')) throw fault;
+        const { brokers } = await admin.describeCluster();
+        throw new Fault('TOPIC_REJECTED', `${doing}: ${spec.replicationFactor} replicas asked, ${brokers.length} brokers available`, { retriable: true, cause: error });
+      }
+    });
+  }
+
+  async deleteTopic(topic: string): Promise<'deleted' | 'absent'> {
+    return this.#call(`deletion of topic ${topic}`, async (admin) => {
+      const topics = await admin.listTopics(); // deleting a missing topic retries until it gives up
+      if (!topics.includes(topic)) return 'absent';
+      await admin.deleteTopics({ topics: [topic] });
+      return 'deleted';
+    });
+  }
+
+  async describeTopic(topic: string): Promise<TopicDescription | undefined> {
+    return this.#call(`description of topic ${topic}`, async (admin) => {
+      const topics = await admin.listTopics();
+      if (!topics.includes(topic)) return undefined;
+      const { topics: found } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['max.message.bytes', 'retention.ms'] }],
+      });
+      const config = new Map(resources[0]?.configEntries.map((entry) => [entry.configName, entry.configValue]));
+      const partitions = found[0]?.partitions ?? [];
+      return {
+        partitions: partitions.length,
+        replicationFactor: partitions[0]?.replicas.length ?? 0,
+        maxMessageBytes: Number(config.get('max.message.bytes') ?? defaultMaxMessageBytes),
+        retentionMs: config.has('retention.ms') ? Number(config.get('retention.ms')) : undefined,
+      };
+    });
+  }
+
+  async growTopic(topic: string, partitions: number): Promise<void> {
+    await this.#call(`topic ${topic} to ${partitions} partitions`, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }));
+  }
+
+  async commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]> {
+    const doing = `initial offsets of consumer group ${groupId}`;
+    const read = () =>
+      this.#call(doing, async (admin) => {
+        const [committed, ends] = await Promise.all([admin.fetchOffsets({ groupId, topics: [topic] }), admin.fetchTopicOffsets(topic)]);
+        const known = new Set(committed[0]?.partitions.filter((entry) => BigInt(entry.offset) >= 0n).map((entry) => entry.partition));
+        return { isNew: known.size === 0, missing: ends.filter((end) => !known.has(end.partition)) };
+      });
+    const { isNew, missing } = await read();
+    if (missing.length === 0) return [];
+    const offsets = missing.map((end) => ({ partition: end.partition, offset: BigInt(isNew && from === 'latest' ? end.high : end.low) }));
+    try {
+      await commitForEmptyGroup(this.#options, groupId, topic, offsets, doing);
+    } catch (error) {
+      if (!brokerAnswerIs(error, groupInUse)) throw error;
+      // Somebody joined meanwhile, and whoever joins has committed before. A partition that is still missing is new
+      // and read from its start by its member.
+      if ((await read()).isNew) throw new Fault('KAFKA_REFUSED', `${doing}: the group is in use and has no offsets`, { retriable: true, cause: error });
+      return [];
+    }
+    return missing.map(({ partition }) => partition);
+  }
+
+  async groupLag(groupId: string, topic: string): Promise<readonly PartitionLag[]> {
+    return this.#call(`lag of consumer group ${groupId}`, async (admin) => {
+      const [committed, ends] = await Promise.all([admin.fetchOffsets({ groupId, topics: [topic] }), admin.fetchTopicOffsets(topic)]);
+      const offsets = new Map(committed[0]?.partitions.map((entry) => [entry.partition, BigInt(entry.offset)]));
+      return ends.map((end) => {
+        const offset = offsets.get(end.partition) ?? -1n;
+        return { partition: end.partition, commitOffset: offset >= 0n ? offset : undefined, endOffset: BigInt(end.high) };
+      });
+    });
+  }
+
+  async deleteGroup(groupId: string): Promise<'deleted' | 'absent'> {
+    try {
+      await this.#call(`deletion of consumer group ${groupId}`, (admin) => admin.deleteGroups([groupId]));
+      return 'deleted';
+    } catch (error) {
+      if (faultOf(error, '').message.includes('GROUP_ID_NOT_FOUND')) return 'absent';
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** How a broker refuses a commit without membership while a group, of either protocol, has members. */
+const groupInUse: readonly string[] = ['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'STALE_MEMBER_EPOCH', 'REBALANCE_IN_PROGRESS'];
+
+function brokerAnswerIs(error: unknown, answers: readonly string[]): boolean {
+  return answers.includes(brokerAnswer(error) ?? '');
+}
+
+/** Kafka's default for `max.message.bytes`, where the topic's own is hidden from us. */
+const defaultMaxMessageBytes = 1_048_588;
+
+/**
+ * Commits offsets on behalf of a group that nobody is in. kafkajs would start a consumer for it, which takes seconds;
+ * the protocol knows a commit without membership (generation -1), which the broker refuses while the group is in use.
+ */
+async function commitForEmptyGroup(options: KafkaConnection, groupId: string, topic: string, offsets: readonly { partition: number; offset: bigint }[], doing: string): Promise<void> {
+  const pool = new ConnectionPool(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: options.requestTimeoutMs });
+  try {
+    const bootstrap = await pool.getFirstAvailable(options.brokers.map(parseBroker));
+    const { coordinators } = await findCoordinatorV6.api.async(bootstrap, 0, [groupId]);
+    const coordinator = coordinators[0];
+    if (coordinator === undefined || coordinator.errorCode !== 0) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: no coordinator yet`, { retriable: true });
+    const connection = await pool.get({ host: coordinator.host, port: coordinator.port });
+    await offsetCommitV8.api.async(connection, groupId, -1, '', null, [
+      { name: topic, partitions: offsets.map(({ partition, offset }) => ({ partitionIndex: partition, committedOffset: offset, committedLeaderEpoch: -1, committedMetadata: null })) },
+    ]);
+  } catch (error) {
+    throw faultOf(error, doing);
+  } finally {
+    void pool.close().catch(() => undefined);
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * The producer on @platformatic/kafka's protocol layer: one produce request per broker, with every partition in it.
+ *
+ * Its own Producer class is not used: it retries inside, by partition groups of its own choosing, which reorders
+ * (docs/adr/0004). Connections, authentication, encoding and response parsing are the library's.
+ */
+import {
+  apiVersionsV3,
+  ConnectionPool,
+  metadataV12,
+  produceV10,
+  produceV11,
+  produceV3,
+  produceV7,
+  produceV8,
+  produceV9,
+  protocolErrorsCodesById,
+  type Connection,
+  type MessageRecord,
+} from '@platformatic/kafka';
+import { Fault } from '../../core/fault.ts';
+import type { PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import { parseBroker, type BrokerAddress } from './broker-address.ts';
+import { faultOf, faultOfAnswer } from './faults.ts';
+import type { KafkaConnection, Producer } from './port.ts';
+
+/** Acks of all in-sync replicas. The library's own default is the leader only (rule P11). */
+const acksAll = -1;
+const produceApiKey = 0;
+/** Produce versions that change something for us; the newest one that both sides know is used. */
+const produceVersions = [
+  { version: 11, api: produceV11 },
+  { version: 10, api: produceV10 },
+  { version: 9, api: produceV9 },
+  { version: 8, api: produceV8 },
+  { version: 7, api: produceV7 },
+  { version: 3, api: produceV3 },
+] as const;
+type ProduceApi = (typeof produceVersions)[number]['api'];
+type ProduceResponse = produceV11.ProduceResponse;
+type MetadataResponse = metadataV12.MetadataResponse;
+
+/** A metadata answer is small; a broker that needs longer is asked another time, and another broker now. */
+const metadataTimeoutMs = 3_000;
+/** Header names repeat for ever; their bytes are kept, but senders choose them, so not without end. */
+const cachedHeaderNames = 512;
+
+export function createPlatformaticProducer(options: KafkaConnection): Producer {
+  return new PlatformaticProducer(options);
+}
+
+class PlatformaticProducer implements Producer {
+  readonly #options: KafkaConnection;
+  readonly #bootstrap: readonly BrokerAddress[];
+  readonly #produceConnections: ConnectionPool;
+  readonly #metadataConnections: ConnectionPool;
+  readonly #apis = new WeakMap<Connection, Promise<ProduceApi>>();
+  readonly #headerNames = new Map<string, Buffer>();
+  #brokers = new Map<number, BrokerAddress>();
+  #nextToAsk = 0;
+  #isClosed = false;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+    this.#bootstrap = options.brokers.map(parseBroker);
+    const common = { connectTimeout: options.connectTimeoutMs };
+    this.#produceConnections = new ConnectionPool(options.clientId, { ...common, requestTimeout: options.requestTimeoutMs });
+    this.#metadataConnections = new ConnectionPool(options.clientId, { ...common, requestTimeout: metadataTimeoutMs });
+  }
+
+  async ping(): Promise<void> {
+    await this.#metadata([]);
+  }
+
+  async topicMetadata(topic: string): Promise<TopicMetadata> {
+    const response = await this.#metadata([topic]);
+    const found = response.topics.find((candidate) => candidate.name === topic);
+    if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
+    const leaders: number[] = Array.from({ length: found.partitions.length }, () => -1);
+    for (const partition of found.partitions) leaders[partition.partitionIndex] = partition.leaderId;
+    return { leaders };
+  }
+
+  async #metadata(topics: string[]): Promise<MetadataResponse> {
+    if (this.#isClosed) throw closed();
+    const doing = topics.length === 0 ? 'metadata of the cluster' : `metadata of topic ${topics.join(', ')}`;
+    // All brokers answer for all topics: try each once, starting with the one that answered last.
+    const candidates = [...this.#brokers.values(), ...this.#bootstrap];
+    let fault: Fault | undefined;
+    for (let tried = 0; tried < candidates.length; tried++) {
+      const broker = candidates[(this.#nextToAsk + tried) % candidates.length]!;
+      try {
+        const connection = await this.#metadataConnections.get(broker);
+        const response = await metadataV12.api.async(connection, topics, false, false).catch(usableMetadata);
+        this.#nextToAsk = (this.#nextToAsk + tried) % candidates.length;
+        this.#brokers = new Map(response.brokers.map((entry) => [entry.nodeId, { host: entry.host, port: entry.port }]));
+        return response;
+      } catch (error) {
+        fault = faultOf(error, doing);
+        if (fault.code === 'TOPIC_MISSING' || !fault.retriable) throw fault;
+      }
+    }
+    throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
+  }
+
+  async produce(leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]> {
+    const doing = `produce to broker ${leader}`;
+    try {
+      if (this.#isClosed) throw closed();
+      const broker = this.#brokers.get(leader);
+      if (broker === undefined) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: it is not in the cluster's metadata`, { retriable: true });
+      const connection = await this.#produceConnections.get(broker);
+      const { api } = await this.#produceApi(connection);
+      const response = await api.async(connection, acksAll, this.#options.requestTimeoutMs, this.#messages(batches), { compression: 'none', producerId: -1n });
+      return resultsOf(batches, response as ProduceResponse, doing);
+    } catch (error) {
+      // One partition that failed makes the library reject; the response inside still tells each partition's own result.
+      const response = (error as { readonly response?: ProduceResponse }).response;
+      if (response !== undefined) return resultsOf(batches, response, doing);
+      const fault = faultOf(error, doing);
+      return batches.map(() => ({ fault }));
+    }
+  }
+
+  #produceApi(connection: Connection): Promise<ProduceApi> {
+    let api = this.#apis.get(connection);
+    if (api === undefined) {
+      api = chooseProduceApi(connection);
+      api.catch(() => this.#apis.delete(connection));
+      this.#apis.set(connection, api);
+    }
+    return api;
+  }
+
+  #messages(batches: readonly PartitionBatch[]): MessageRecord[] {
+    const messages: MessageRecord[] = [];
+    for (const { topic, partition, records } of batches) {
+      for (const record of records) {
+        const headers = new Map<Buffer, Buffer>();
+        // A new Buffer per name would be a new key per header, so names may repeat within a record as well.
+        for (const [name, value] of record.headers) {
+          const key = this.#headerName(name);
+          headers.set(headers.has(key) ? Buffer.from(key) : key, typeof value === 'string' ? Buffer.from(value) : value);
+        }
+        messages.push({
+          topic,
+          partition,
+          key: record.key,
+          value: record.value,
+          headers,
+          timestamp: BigInt(record.timestampMs),
+        } as MessageRecord); // the encoder writes null keys and values as the protocol has them; its type does not say so
+      }
+    }
+    return messages;
+  }
+
+  #headerName(name: string): Buffer {
+    let bytes = this.#headerNames.get(name);
+    if (bytes === undefined) {
+      bytes = Buffer.from(name);
+      if (this.#headerNames.size < cachedHeaderNames) this.#headerNames.set(name, bytes);
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled([this.#produceConnections.close(), this.#metadataConnections.close()]);
+  }
+}
+
+/** A partition without a leader makes the library reject the whole answer; for the other partitions it is a good one. */
+function usableMetadata(error: unknown): MetadataResponse {
+  const { response } = error as { readonly response?: MetadataResponse };
+  if (response !== undefined && response.topics.every((topic) => topic.errorCode === 0)) return response;
+  throw error;
+}
+
+async function chooseProduceApi(connection: Connection): Promise<ProduceApi> {
+  const { apiKeys } = await apiVersionsV3.api.async(connection, 'knative-kafka', '0');
+  const range = apiKeys.find((entry) => entry.apiKey === produceApiKey);
+  const chosen = produceVersions.find(({ version }) => range !== undefined && version >= range.minVersion && version <= range.maxVersion);
+  if (chosen === undefined) throw new Fault('KAFKA_REFUSED', 'the broker speaks no produce version of ours', { retriable: false });
+  return chosen.api;
+}
+
+function resultsOf(batches: readonly PartitionBatch[], response: ProduceResponse, doing: string): readonly ProduceResult[] {
+  return batches.map(({ topic, partition }): ProduceResult => {
+    const answer = response.responses.find((entry) => entry.name === topic)?.partitionResponses.find((entry) => entry.index === partition);
+    // Rule P4: what the response does not name has not been stored, whatever the rest of it says.
+    if (answer === undefined) return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: ${topic}/${partition} is missing in the response`, { retriable: true }) };
+    if (answer.errorCode === 0 && answer.baseOffset >= 0n) return { baseOffset: answer.baseOffset };
+    const name = (protocolErrorsCodesById as Readonly<Record<string, string>>)[String(answer.errorCode)] ?? `error ${answer.errorCode}`;
+    return { fault: faultOfAnswer(name, `${doing}, ${topic}/${partition}`, answer.errorMessage ?? undefined) };
+  });
+}
+
+function closed(): Fault {
+  return new Fault('CLOSED', 'the producer is closed', { retriable: false });
+}

@@ -1,0 +1,136 @@
+/**
+ * All that this project asks of a Kafka client. Two clients stand behind it (kafkajs.ts, platformatic.ts), and both
+ * pass the same suite on a real cluster (port.integration.test.ts).
+ *
+ * Narrow on purpose: records of partitions in, each partition's own result out; one partition's records out, paused
+ * and resumed one by one; our own offsets. What the libraries offer beyond it (batches over partitions, automatic
+ * commits, handlers per message) was measured to lose or reorder acknowledged events: docs/adr/0004.
+ */
+import type { Fault } from '../../core/fault.ts';
+import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
+
+
+export interface Producer {
+  /** Whether the cluster answers at all. @throws Fault KAFKA_UNAVAILABLE, KAFKA_TIMEOUT, KAFKA_REFUSED */
+  ping(): Promise<void>;
+  /**
+   * Partitions of a topic and their leaders, asked of the cluster anew at each call.
+   * @throws Fault TOPIC_MISSING, KAFKA_UNAVAILABLE, KAFKA_TIMEOUT
+   */
+  topicMetadata(topic: string): Promise<TopicMetadata>;
+  /**
+   * Stores batches whose partitions all have the given broker as leader, with acks=all.
+   *
+   * Never rejects: each batch has its own result, in the order given. A success means that the response named that
+   * very partition without an error. The caller keeps to one call in flight per partition.
+   */
+  produce(leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]>;
+  close(): Promise<void>;
+}
+
+export interface AssignedPartition extends TopicPartition {
+  /** True when this member had the partition before the rebalance as well: its queue and its deliveries go on. */
+  readonly kept: boolean;
+}
+
+/** What a group member tells. Handlers must not throw. */
+export interface GroupMemberHandlers {
+  /** A rebalance has begun: start nothing new, commit what is settled. Followed by `assigned`. */
+  rebalancing(): void;
+  /** The partitions this member has from now on, all of them; those missing are somebody else's. */
+  assigned(partitions: readonly AssignedPartition[]): void;
+  /**
+   * Records of one partition, consecutive, in order, none twice as long as the partition is kept. `highWatermark` is
+   * the offset after the newest record in Kafka, for the lag.
+   */
+  records(partition: TopicPartition, records: readonly IncomingRecord[], highWatermark: bigint): void;
+  /** The committed offset lay outside the log; reading goes on at the oldest record there is. */
+  offsetReset(partition: TopicPartition): void;
+  /** The member is gone for good and nothing of it will be called again; build a new one. */
+  lost(fault: Fault): void;
+}
+
+/** One member of one consumer group, reading one topic. */
+export interface GroupMember {
+  /** Joins the group. Resolves when the member runs, which may be before it has partitions. */
+  start(): Promise<void>;
+  /** No more records of this partition until `resume`. Records already asked for are kept out as well. */
+  pause(partition: TopicPartition): void;
+  resume(partition: TopicPartition): void;
+  /**
+   * Commits the next offset to read of each partition, under the membership held now.
+   * @throws Fault when the group did not take it; the caller commits again, or gives up after a rebalance.
+   */
+  commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void>;
+  /** Leaves the group and closes. Commit before. */
+  close(): Promise<void>;
+}
+
+export interface GroupMemberOptions {
+  readonly groupId: string;
+  readonly topic: string;
+  /** How much of one partition one fetch may bring. */
+  readonly fetchBytesPerPartition: number;
+  readonly sessionTimeoutMs: number;
+  readonly handlers: GroupMemberHandlers;
+}
+
+export interface TopicSpec {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+export interface TopicDescription {
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  /** `max.message.bytes`: the largest record batch the topic takes. */
+  readonly maxMessageBytes: number;
+  readonly retentionMs: number | undefined;
+}
+
+export interface Admin {
+  /** @throws Fault TOPIC_REJECTED (names what was asked and what there is), KAFKA_UNAVAILABLE, KAFKA_REFUSED */
+  createTopic(spec: TopicSpec): Promise<'created' | 'exists'>;
+  deleteTopic(topic: string): Promise<'deleted' | 'absent'>;
+  /** @returns undefined when there is no such topic */
+  describeTopic(topic: string): Promise<TopicDescription | undefined>;
+  /** Grows a topic. @throws Fault TOPIC_REJECTED */
+  growTopic(topic: string, partitions: number): Promise<void>;
+  /**
+   * Makes sure that a consumer group has a committed offset in every partition of a topic: the end of the log where
+   * the group is new, so that what is stored from now on is read; the start where the group knows other partitions of
+   * the topic, because then the partition itself is new.
+   *
+   * @returns the partitions that had none
+   * @throws Fault KAFKA_REFUSED (retriable) while other members are active and some partition has no offset yet
+   */
+  commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]>;
+  /** Committed offset and end of the log by partition. */
+  groupLag(groupId: string, topic: string): Promise<readonly PartitionLag[]>;
+  deleteGroup(groupId: string): Promise<'deleted' | 'absent'>;
+  close(): Promise<void>;
+}
+
+export interface PartitionLag {
+  readonly partition: number;
+  /** The next offset to read; undefined while nothing was committed. */
+  readonly commitOffset: bigint | undefined;
+  readonly endOffset: bigint;
+}
+
+/** How to reach a cluster. Secured clusters follow with the Kafka Secret; the shape is both clients' own `tls`. */
+export interface KafkaConnection {
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  /** A request that took this long has failed; the connection is given up with it. */
+  readonly requestTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+export interface KafkaClient {
+  createProducer(): Producer;
+  createGroupMember(options: GroupMemberOptions): GroupMember;
+  createAdmin(): Admin;
+}

@@ -1,0 +1,100 @@
+/**
+ * What has to be on this machine before anything here can start, each answered by a sentence a person can act on.
+ *
+ * Always true: a check changes nothing, ends within its bound, and never throws.
+ */
+import { join } from 'node:path';
+import { runCommand, type CommandResult } from './run-command.ts';
+import { lastLines, plainText } from './text-lines.ts';
+
+export type Prerequisite =
+  | { readonly ok: true; readonly version: string }
+  /** What is missing and how to get it, in whole sentences. */
+  | { readonly ok: false; readonly reason: string };
+
+/** The oldest Java that runs the Kafka brokers. */
+const oldestJava = 17;
+const checkTimeoutMs = 15_000;
+
+/** The `java` to run: of JAVA_HOME where that is set, as Maven does it, or else of the PATH. */
+export function javaCommand(): string {
+  const home = process.env.JAVA_HOME;
+  return home === undefined || home === '' ? 'java' : join(home, 'bin', 'java');
+}
+
+/** Java 17 or newer, for the Kafka broker. */
+export async function checkJava(): Promise<Prerequisite> {
+  const command = javaCommand();
+  const howToGet =
+    `Install Java ${oldestJava} or newer (Debian and Ubuntu: apt install openjdk-17-jre-headless; macOS: brew install openjdk@17)` +
+    (command === 'java' ? ' and put it on the PATH.' : ' or correct JAVA_HOME.');
+  const result = await tryCommand(command, ['-version']);
+  if (result?.code !== 0) {
+    const said = result === undefined ? '' : firstLine(result.stderr);
+    return { ok: false, reason: `Java does not run: ${command} ${said === '' ? 'cannot be started' : `says "${said}"`}. ${howToGet}` };
+  }
+  const version = parseJavaVersion(result.stderr + result.stdout);
+  if (version === undefined) {
+    return { ok: false, reason: `${command} did not tell its version. ${howToGet}` };
+  }
+  if (version.major < oldestJava) {
+    return { ok: false, reason: `Java ${version.full} is too old for the Kafka broker. ${howToGet}` };
+  }
+  return { ok: true, version: version.full };
+}
+
+/**
+ * The version in what `java -version` prints. Vendors differ in everything around it, and JAVA_TOOL_OPTIONS puts a
+ * line in front; the quoted version is what they share. Up to Java 8 the major number came second: "1.8.0_392".
+ *
+ * @returns `undefined` where no version is to be found
+ */
+export function parseJavaVersion(text: string): { readonly major: number; readonly full: string } | undefined {
+  const full = /\bversion "([^"]+)"/.exec(text)?.[1];
+  const numbers = full === undefined ? null : /^(\d+)(?:\.(\d+))?/.exec(full);
+  if (full === undefined || numbers === null) return undefined;
+  const first = Number(numbers[1]);
+  return { full, major: first === 1 ? Number(numbers[2] ?? 1) : first };
+}
+
+/** Maven, which brings Kafka's jars the first time; once they are cached (`kafkaJarsCached`) nobody needs it. */
+export async function checkMaven(): Promise<Prerequisite> {
+  const howToGet = 'Install Maven 3.6 or newer (Debian and Ubuntu: apt install maven; macOS: brew install maven): it downloads Kafka once.';
+  const result = await tryCommand('mvn', ['--version']);
+  if (result === undefined) return { ok: false, reason: `mvn is not on the PATH. ${howToGet}` };
+  const version = /Apache Maven (\S+)/.exec(plainText(result.stdout))?.[1];
+  if (result.code !== 0 || version === undefined) {
+    return { ok: false, reason: `mvn does not run: "${lastLines(result.stderr + result.stdout, 2).replace('\n', ' ')}". ${howToGet}` };
+  }
+  return { ok: true, version };
+}
+
+/** A Docker engine that answers, not only its client, and the compose plugin. */
+export async function checkDockerEngine(): Promise<Prerequisite> {
+  const howToGet = 'Install Docker Desktop or Docker Engine with the compose plugin, start it, and try again.';
+  const engine = await tryCommand('docker', ['info', '--format', '{{.ServerVersion}}']);
+  if (engine === undefined) return { ok: false, reason: `docker is not on the PATH. ${howToGet}` };
+  const version = engine.stdout.trim();
+  if (engine.code !== 0 || version === '') {
+    const why = engine.signal === null ? lastLines(engine.stderr, 1) : `no answer within ${checkTimeoutMs / 1000} s`;
+    return { ok: false, reason: `The docker client is here, but no engine answers (${why}). ${howToGet}` };
+  }
+  const compose = await tryCommand('docker', ['compose', 'version', '--short']);
+  if (compose?.code !== 0) {
+    return { ok: false, reason: `Docker ${version} runs, but "docker compose" is missing. ${howToGet}` };
+  }
+  return { ok: true, version };
+}
+
+/** @returns `undefined` when the program cannot be started at all */
+async function tryCommand(command: string, args: readonly string[]): Promise<CommandResult | undefined> {
+  try {
+    return await runCommand(command, args, { timeoutMs: checkTimeoutMs });
+  } catch {
+    return undefined;
+  }
+}
+
+function firstLine(text: string): string {
+  return plainText(text).trim().split(/\r?\n/)[0] ?? '';
+}
