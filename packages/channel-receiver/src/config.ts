@@ -7,7 +7,7 @@ export const settings = {
   metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
   kafkaBrokers: bootstrapServers('KAFKA_BROKERS', { about: 'bootstrap servers of Kafka' }),
   kafkaClient: oneOf('KAFKA_CLIENT', ['platformatic', 'kafkajs'], { default: 'platformatic', about: 'the library that produces' }),
-  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; without it the resources are watched in Kubernetes' }),
+  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; needed until the resources can be watched in Kubernetes' }),
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of long host names' }),
   produceDeadlineMs: durationMs('PRODUCE_DEADLINE', { default: '30s', about: 'how long an event may wait for Kafka before 503' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),

@@ -5,7 +5,7 @@ import { logLevels } from '@knative-kafka/common/io';
 export const settings = {
   metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
   kafkaBrokers: bootstrapServers('KAFKA_BROKERS', { about: 'bootstrap servers of Kafka' }),
-  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; without it the resources are watched in Kubernetes' }),
+  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; needed until the resources can be watched in Kubernetes' }),
   channel: resourceName('CHANNEL', { about: 'the one KafkaChannel to serve; all of them when unset' }),
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of Service addresses' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),

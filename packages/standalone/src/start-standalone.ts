@@ -21,6 +21,9 @@ export interface RunningStandalone {
   stop(): Promise<void>;
 }
 
+/** Together, and with Kafka's own end, less than the ten seconds that Ctrl-C may take. */
+const drainTimes = { receiver: { drainTimeoutMs: 3_000 }, dispatcher: { drainTimeoutMs: 4_000 } };
+
 /** @param home the clone's folder: data and logs go to its `.local/` */
 export async function startStandalone(options: StartOptions, home: string, env: Readonly<Record<string, string | undefined>>, terminal: Terminal): Promise<RunningStandalone> {
   const logFolder = join(home, '.local', 'log');
@@ -38,8 +41,8 @@ export async function startStandalone(options: StartOptions, home: string, env: 
   };
   try {
     const kafkaEnv = { ...env, KAFKA_BROKERS: brokers.join(',') };
-    const receiverConfig = { ...readSettings(receiverSettings, kafkaEnv), httpPort: options.httpPort };
-    const dispatcherConfig = readSettings(dispatcherSettings, kafkaEnv);
+    const receiverConfig = { ...readSettings(receiverSettings, kafkaEnv), ...drainTimes.receiver, httpPort: options.httpPort };
+    const dispatcherConfig = { ...readSettings(dispatcherSettings, kafkaEnv), ...drainTimes.dispatcher };
     const channelUrl = (channel: { readonly namespace: string; readonly name: string }): string => `http://127.0.0.1:${receiverConfig.httpPort}/${resourceKey(channel)}`;
     const resources = await openResources({ dir: options.manifestsDir, clusterDomain: receiverConfig.clusterDomain, channelUrl, log });
     stops.push(() => resources.close());

@@ -19,7 +19,7 @@ const maxLabelLength = 63;
 /**
  * The topic of a KafkaChannel.
  *
- * @param template of setting `channels-topic-template`: a Go template with `.Namespace`, `.Name` and `.UID`, nothing else
+ * @param template setting `channels-topic-template`: a Go template with `.Namespace`, `.Name` and `.UID`, no more
  * @returns the name, or what is wrong with the template or with the name that it makes
  */
 export function topicName(
@@ -36,9 +36,8 @@ export function topicName(
   });
   const stray = unknown[0] ?? /\{\{|\}\}/.exec(topic)?.[0];
   if (stray !== undefined) {
-    return {
-      problem: `topic template ${JSON.stringify(template)}: ${stray} is not understood; there are {{ .Namespace }}, {{ .Name }} and {{ .UID }}`,
-    };
+    const known = '{{ .Namespace }}, {{ .Name }} and {{ .UID }}';
+    return { problem: `topic template ${JSON.stringify(template)}: ${stray} is not understood; there are ${known}` };
   }
   const problem = topicNameProblem(topic);
   return problem === undefined ? { topic } : { problem };

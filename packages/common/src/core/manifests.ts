@@ -28,7 +28,7 @@ import { parseSubscription } from './resources/subscription.ts';
 export type ManifestResource = KafkaChannel | Subscription | Secret | ConfigMap | Service;
 
 export interface ManifestProblem {
-  /** `error`: the document is left out. `warning`: it is in force, but does not do what it seems to. `info`: good to know. */
+  /** error: the document is left out; warning: it counts, but does not do what it seems to; info: good to know. */
   readonly level: 'error' | 'warning' | 'info';
   readonly file: string;
   /** From 1; 0 for the file as a whole. */
@@ -64,6 +64,8 @@ export const maxDocuments = 1000;
 /** A manifest has 5 to 10 elements (keys, colons, values, line ends) a line. */
 const maxElements = 250_000;
 const maxAliasExpansions = 100;
+/** Of a message. */
+const maxTextLength = 500;
 
 /** What a YAML error is about. Not the parser's own words: they quote the file, and the file may hold a Secret. */
 const yamlWords: Readonly<Record<string, string>> = {
@@ -154,7 +156,7 @@ export function readManifests(file: string, text: string): ManifestFile {
   if (documents.length > maxDocuments) {
     return unreadableManifests(file, `has ${documents.length} documents, at most ${maxDocuments} are read`);
   }
-  const reader = new FileReader(file, lines);
+  const reader = new ManifestReader(file, lines);
   for (const [index, document] of documents.entries()) reader.read(document, index + 1);
   return { entries: reader.entries, problems: reader.problems };
 }
@@ -177,7 +179,8 @@ function limitProblem(text: string): string | undefined {
   return undefined;
 }
 
-class FileReader {
+/** Reads the documents of one file one after the other, and collects. */
+class ManifestReader {
   readonly entries: ManifestEntry[] = [];
   readonly problems: ManifestProblem[] = [];
   readonly #file: string;
@@ -192,48 +195,25 @@ class FileReader {
   /** @param number of the document in the file, from 1 */
   read(document: Document, number: number): void {
     const place = new Place(document, number, this.#lines);
-    const value = this.#toValue(document, place);
-    if (value === undefined) this.entries.push({ document: number, line: place.line([]), id: undefined, resource: undefined });
-    else if (value.plain !== null) this.#readObject(value.plain, place, []);
-  }
-
-  /** undefined, with problems noted, if the document is broken; null for one that is empty. */
-  #toValue(document: Document, place: Place): { plain: unknown } | undefined {
-    const broken = document.errors[0];
-    if (broken !== undefined) {
-      this.#note('error', place, { path: [], message: `not valid YAML: ${yamlWords[broken.code] ?? 'something is wrong here'}` }, undefined, broken.pos[0]);
-      return undefined;
-    }
-    try {
-      const repeated = repeatedKey(document);
-      if (repeated !== undefined) {
-        const message = `not valid YAML: the key ${JSON.stringify(repeated.name)} stands twice in the same object`;
-        this.#note('error', place, { path: [], message }, undefined, repeated.offset);
-        return undefined;
-      }
-      return { plain: document.toJS({ maxAliasCount: maxAliasExpansions }) as unknown };
-    } catch (error) {
-      // ReferenceError: too many aliases; RangeError: nested deeper than the stack reaches.
-      if (!(error instanceof ReferenceError) && !(error instanceof RangeError)) throw error;
-      const isDangling = error.message.startsWith('Unresolved alias');
-      const aliases = isDangling ? 'an alias has no anchor' : 'its aliases expand to too much';
-      const why = error instanceof RangeError ? 'it is nested too deeply' : aliases;
-      this.#note('error', place, { path: [], message: `not valid YAML: ${why}` });
-      return undefined;
-    }
+    const found = toValue(document);
+    if ('yamlProblem' in found) {
+      const line = found.offset === undefined ? place.line([]) : place.lineAt(found.offset);
+      this.#note('error', place, { path: [], message: `not valid YAML: ${found.yamlProblem}` }, { line });
+      this.#enter(place, []);
+    } else if (found.value !== null) this.#readObject(found.value, place, []);
   }
 
   /** @param at where the object stands in the document: not at the top if it is an item of a List */
   #readObject(value: unknown, place: Place, at: FieldPath): void {
     const { apiVersion, kind, metadata, items } = isObject(value) ? value : {};
-    const entry = { document: place.number, line: place.line(at) };
     if (!isObject(value) || typeof apiVersion !== 'string' || typeof kind !== 'string') {
-      this.entries.push({ ...entry, id: undefined, resource: undefined });
-      const missing = isObject(value) ? (typeof kind === 'string' ? 'apiVersion' : 'kind') : undefined;
-      this.#note('error', place, {
-        path: missing === undefined ? at : [...at, missing],
-        message: `${missing === undefined ? '' : 'is required; '}expected a Kubernetes object with apiVersion, kind and metadata`,
-      });
+      const expected = 'expected a Kubernetes object with apiVersion, kind and metadata';
+      const missing = typeof kind === 'string' ? 'apiVersion' : 'kind';
+      const problem = isObject(value)
+        ? { path: [...at, missing], message: `is required; ${expected}` }
+        : { path: at, message: expected };
+      this.#note('error', place, problem);
+      this.#enter(place, at);
       return;
     }
     if (kind.endsWith('List') && Array.isArray(items) && items.length <= maxDocuments) {
@@ -244,47 +224,81 @@ class FileReader {
     const id = idOf(kind, metadata);
     if (known?.apiVersions.includes(apiVersion) === true) {
       const { resource, problems } = check(known, value);
-      for (const problem of problems) this.#note('error', place, { ...problem, path: [...at, ...problem.path] }, id);
+      for (const { path, message } of problems) this.#note('error', place, { path: [...at, ...path], message }, { id });
       // A wrong name may stand for any resource of the file.
-      const isNamed = !problems.some(({ path }) => path[0] === 'metadata' && (path[1] === 'name' || path[1] === 'namespace'));
-      this.entries.push({ ...entry, id: isNamed ? id : undefined, resource: problems.length === 0 ? resource : undefined });
-      if (problems.length === 0) this.#noteIgnoredFields(kind, value, place, at, id);
+      const isNamed = !problems.some(({ path: [top, field] }) => top === 'metadata' && /^name/.test(String(field)));
+      this.#enter(place, at, isNamed ? id : undefined, problems.length === 0 ? resource : undefined);
+      if (problems.length === 0) this.#noteIgnoredFields(value, place, at, id);
     } else if (known !== undefined && isMeant(kind, apiVersion)) {
       const message = `expected ${known.apiVersions.join(' or ')}, found ${JSON.stringify(apiVersion)}`;
-      this.#note('error', place, { path: [...at, 'apiVersion'], message }, id);
-      this.entries.push({ ...entry, id, resource: undefined });
+      this.#note('error', place, { path: [...at, 'apiVersion'], message }, { id });
+      this.#enter(place, at, id);
     } else if (isMisspelt(kind, apiVersion)) {
       const message = `expected KafkaChannel or Subscription, found ${JSON.stringify(kind)}`;
       this.#note('error', place, { path: [...at, 'kind'], message });
-      this.entries.push({ ...entry, id: undefined, resource: undefined });
+      this.#enter(place, at);
     } else if (!this.#ignoredKinds.has(`${apiVersion} ${kind}`)) {
       this.#ignoredKinds.add(`${apiVersion} ${kind}`);
-      this.#note('info', place, { path: at, message: `${apiVersion} ${kind} is not used here and ignored` }, id);
+      this.#note('info', place, { path: at, message: `${apiVersion} ${kind} is not used here and ignored` }, { id });
     }
   }
 
-  #noteIgnoredFields(kind: string, value: Record<string, unknown>, place: Place, at: FieldPath, id?: string): void {
-    if (kind !== 'KafkaChannel' || !isObject(value['spec']) || !Array.isArray(value['spec']['subscribers'])) return;
-    const path = [...at, 'spec', 'subscribers'];
-    this.#note('info', place, { path, message: 'is made from Subscriptions; what stands here is ignored' }, id);
+  #enter(place: Place, at: FieldPath, id?: string, resource?: ManifestResource): void {
+    this.entries.push({ document: place.number, line: place.line(at), id, resource });
   }
 
-  #note(level: ManifestProblem['level'], place: Place, problem: FieldProblem, resource?: string, offset?: number): void {
-    const field = fieldName(problem.path);
+  #noteIgnoredFields(value: Record<string, unknown>, place: Place, at: FieldPath, id: string | undefined): void {
+    if (!isObject(value['spec']) || !Array.isArray(value['spec']['subscribers'])) return;
+    const path = [...at, 'spec', 'subscribers'];
+    this.#note('info', place, { path, message: 'is made from Subscriptions; what stands here is ignored' }, { id });
+  }
+
+  #note(
+    level: ManifestProblem['level'],
+    place: Place,
+    { path, message }: FieldProblem,
+    { id, line = place.line(path) }: { readonly id?: string | undefined; readonly line?: number } = {},
+  ): void {
+    const field = fieldName(path);
     this.problems.push({
       level,
       file: this.#file,
       document: place.number,
-      line: offset === undefined ? place.line(problem.path) : place.lineAt(offset),
-      ...(resource === undefined ? {} : { resource }),
-      ...(field === '' ? {} : { field }),
-      message: problem.message,
+      line,
+      ...(id === undefined ? {} : { resource: id }),
+      ...(field === '' ? {} : { field: shorten(field) }),
+      message: shorten(message),
     });
   }
 }
 
+/** The plain value of a document, null for an empty one; or why there is none, and where in the text. */
+function toValue(document: Document): { value: unknown } | { yamlProblem: string; offset?: number } {
+  const broken = document.errors[0];
+  if (broken !== undefined) {
+    return { yamlProblem: yamlWords[broken.code] ?? 'something is wrong here', offset: broken.pos[0] };
+  }
+  try {
+    const repeated = repeatedKey(document);
+    if (repeated !== undefined) {
+      const { name, offset } = repeated;
+      return { yamlProblem: `the key ${JSON.stringify(name)} stands twice in the same object`, offset };
+    }
+    return { value: document.toJS({ maxAliasCount: maxAliasExpansions }) as unknown };
+  } catch (error) {
+    // What toJS throws about aliases, and what the engine throws when the stack is full.
+    if (error instanceof RangeError) return { yamlProblem: 'it is nested too deeply' };
+    if (!(error instanceof ReferenceError)) throw error;
+    const isDangling = error.message.startsWith('Unresolved alias');
+    return { yamlProblem: isDangling ? 'an alias has no anchor' : 'its aliases expand to too much' };
+  }
+}
+
 /** Checks metadata, then the whole, then what a schema cannot say; each only if what comes before is sound. */
-function check(kind: Kind, value: Record<string, unknown>): { resource?: ManifestResource; problems: readonly FieldProblem[] } {
+function check(
+  kind: Kind,
+  value: Record<string, unknown>,
+): { resource?: ManifestResource; problems: readonly FieldProblem[] } {
   // Neither is read from a manifest: a status is observed, and subscribers are made from Subscriptions.
   const given = { ...value };
   delete given['status'];
@@ -311,12 +325,12 @@ function idOf(kind: string, metadata: unknown): string | undefined {
   return resourceId(kind, { namespace, name: metadata['name'] });
 }
 
-/** Whether a kind of a version that is not understood was still meant for us: Subscriptions exist in other groups too. */
+/** Whether a kind in a version that is not understood is meant for us: there are Subscriptions in other groups too. */
 function isMeant(kind: string, apiVersion: string): boolean {
   return kind === 'KafkaChannel' || apiVersion.startsWith('messaging.knative.dev/');
 }
 
-/** Whether a kind that is not understood must be one of ours with a typing error: what else is in the group are channels. */
+/** Whether a kind that is not understood is one of ours with a typing error: all else in the group are channels. */
 function isMisspelt(kind: string, apiVersion: string): boolean {
   return apiVersion.startsWith('messaging.knative.dev/') && !kind.endsWith('Channel');
 }
@@ -379,6 +393,11 @@ function repeatedKey(document: Document): { name: string; offset: number } | und
     },
   });
   return repeated;
+}
+
+/** For messages that repeat what stands in the file, which may be a megabyte. */
+function shorten(text: string): string {
+  return text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

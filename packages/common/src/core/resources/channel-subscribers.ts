@@ -11,7 +11,7 @@
  */
 import type { Condition } from './conditions.ts';
 import type { DeliverySpec } from './delivery.ts';
-import type { Destination, DestinationLookups, ResolvedDestination } from './destination.ts';
+import type { DestinationLookups, ResolvedDestination } from './destination.ts';
 import { resolveDestination } from './destination.ts';
 import type { KafkaChannel, Subscriber } from './kafka-channel.ts';
 import { resourceId, resourceKey } from './metadata.ts';
@@ -128,14 +128,12 @@ function resolveAll(
 ): PhysicalSubscription | Extract<ResolvedDestination, { error: unknown }> {
   const { subscriber, reply, delivery } = subscription.spec;
   const ownSink = delivery?.deadLetterSink;
-  const sink: [Destination | undefined, string] =
-    ownSink === undefined
-      ? [channel.spec.delivery?.deadLetterSink, `spec.delivery.deadLetterSink of ${resourceId('KafkaChannel', channel.metadata)}`]
-      : [ownSink, 'spec.delivery.deadLetterSink'];
+  const sink = ownSink ?? channel.spec.delivery?.deadLetterSink;
+  const ofChannel = ownSink === undefined ? ` of ${resourceId('KafkaChannel', channel.metadata)}` : '';
   const wanted = [
     ['subscriberUri', 'subscriber', reply === undefined ? (subscriber ?? {}) : subscriber, 'spec.subscriber'],
     ['replyUri', 'reply', reply, 'spec.reply'],
-    ['deadLetterSinkUri', 'deadLetterSink', ...sink],
+    ['deadLetterSinkUri', 'deadLetterSink', sink, `spec.delivery.deadLetterSink${ofChannel}`],
   ] as const;
   const uris: Partial<Record<keyof PhysicalSubscription, string>> = {};
   for (const [field, role, destination, where] of wanted) {
@@ -174,7 +172,9 @@ function mergedDelivery(
   const words = own ?? channel;
   if (words === undefined) return undefined;
   const format = own?.format ?? channel?.format;
-  const merged: { -readonly [Field in keyof DeliverySpec]: DeliverySpec[Field] } = { ...words, ...(format === undefined ? {} : { format }) };
-  delete merged.deadLetterSink;
-  return deadLetterSinkUri === undefined ? merged : { ...merged, deadLetterSink: { uri: deadLetterSinkUri } };
+  const merged: { -readonly [Field in keyof DeliverySpec]: DeliverySpec[Field] } = { ...words };
+  if (format !== undefined) merged.format = format;
+  if (deadLetterSinkUri === undefined) delete merged.deadLetterSink;
+  else merged.deadLetterSink = { uri: deadLetterSinkUri };
+  return merged;
 }

@@ -154,7 +154,8 @@ function explain(error: ErrorObject, root: unknown, hideValues: boolean): FieldP
       return { path, message: `expected ${(parent.enum ?? []).join(' or ')}${found}` };
     case 'minimum':
     case 'maximum': {
-      const bound = error.keyword === 'minimum' ? `at least ${String(parent.minimum)}` : `at most ${String(parent.maximum)}`;
+      const isTooSmall = error.keyword === 'minimum';
+      const bound = isTooSmall ? `at least ${String(parent.minimum)}` : `at most ${String(parent.maximum)}`;
       return { path, message: `must be ${bound}${found}` };
     }
     case 'format':
@@ -163,8 +164,10 @@ function explain(error: ErrorObject, root: unknown, hideValues: boolean): FieldP
       return { path, message: 'must not be empty' };
     case 'maxLength':
       return { path, message: `must have at most ${String(parent.maxLength)} characters` };
-    case 'anyOf':
-      return { path, message: `needs ${(parent.anyOf ?? []).map((branch) => branch.required?.join(' and ')).join(' or ')}` };
+    case 'anyOf': {
+      const branches = (parent.anyOf ?? []).map((branch) => branch.required?.join(' and '));
+      return { path, message: `needs ${branches.join(' or ')}` };
+    }
     case 'pattern':
       return { path, message: patternWords(parent.pattern ?? '', error.data, found) };
     default:
@@ -176,8 +179,9 @@ function patternWords(pattern: string, data: unknown, found: string): string {
   if (pattern === durationPattern && typeof data === 'string') {
     return durationProblem(data) ?? `expected an ISO 8601 duration${found}`;
   }
-  if (pattern === namePattern) return `expected lower-case letters, digits, '-' and '.', a letter or digit at both ends${found}`;
-  if (pattern === labelPattern) return `expected lower-case letters, digits and '-', a letter or digit at both ends${found}`;
+  const atEnds = 'with a letter or digit at both ends';
+  if (pattern === namePattern) return `expected lower-case letters, digits, '-' and '.', ${atEnds}${found}`;
+  if (pattern === labelPattern) return `expected lower-case letters, digits and '-', ${atEnds}${found}`;
   return `expected text that matches ${pattern}${found}`;
 }
 

@@ -3,7 +3,7 @@ import type { CrdSchema } from './crd-schema.ts';
 
 /** openAPIV3Schema of crds/kafka-channel.yaml, of every version. */
 export const kafkaChannelSchema: CrdSchema = {
-  "description": "A channel backed by a Kafka topic. A CloudEvent sent to its address is stored in the topic and delivered to every Subscription of the channel.",
+  "description": "A channel backed by a Kafka topic. A CloudEvent sent to its address is stored in the topic and delivered to every Subscription of the channel. The annotation kafka.eventing.knative.dev/delivery.order (ordered, key-ordered or unordered) says how events are delivered where a Subscription does not say; kafka.eventing.knative.dev/kafka-secret names the Kafka Secret to use.",
   "type": "object",
   "properties": {
     "apiVersion": {
@@ -15,7 +15,6 @@ export const kafkaChannelSchema: CrdSchema = {
       "type": "string"
     },
     "metadata": {
-      "description": "Name, namespace, labels and annotations. The annotation kafka.eventing.knative.dev/delivery.order (ordered, key-ordered or unordered) says how events are delivered where a Subscription does not say; kafka.eventing.knative.dev/kafka-secret names the Kafka Secret to use.",
       "type": "object"
     },
     "spec": {
@@ -361,7 +360,7 @@ export const kafkaChannelSchema: CrdSchema = {
 
 /** openAPIV3Schema of crds/subscription.yaml, of every version. */
 export const subscriptionSchema: CrdSchema = {
-  "description": "Delivers every event of a channel to a subscriber, and the subscriber's replies to another destination.",
+  "description": "Delivers every event of a channel to a subscriber, and the subscriber's replies to another destination. The annotation kafka.eventing.knative.dev/delivery.order (ordered, key-ordered or unordered) says how the events of a KafkaChannel are delivered.",
   "type": "object",
   "required": [
     "spec"
@@ -376,7 +375,6 @@ export const subscriptionSchema: CrdSchema = {
       "type": "string"
     },
     "metadata": {
-      "description": "Name, namespace, labels and annotations. The annotation kafka.eventing.knative.dev/delivery.order (ordered, key-ordered or unordered) says how the events of a KafkaChannel are delivered.",
       "type": "object"
     },
     "spec": {

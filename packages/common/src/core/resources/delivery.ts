@@ -143,7 +143,8 @@ export function durationProblem(text: string): string | undefined {
   }
   if (/^[+-]/.test(text)) return `${expected}, without a sign: ${found}`;
   if (/^\d+(?:\.\d+)?(?:ms|s|m|h)?$/.test(text)) return `${expected} (seconds are PT<number>S): ${found}`;
-  if (durationShape.test(text) && /[.,]/.test(text)) return `${expected}, with a fraction on the last part only: ${found}`;
+  const isShaped = durationShape.test(text);
+  if (isShaped && /[.,]/.test(text)) return `${expected}, with a fraction on the last part only: ${found}`;
   return `${expected}: ${found}`;
 }
 

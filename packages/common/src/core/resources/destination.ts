@@ -75,7 +75,8 @@ function resolve(destination: Destination, namespace: string, lookups: Destinati
     return checkUrl(uri, 'uri');
   }
   if (uri !== undefined && hasScheme(uri)) {
-    return { problem: `with ref, uri is relative to the address of the object, but ${JSON.stringify(uri)} is absolute` };
+    const shown = JSON.stringify(uri);
+    return { problem: `beside ref, uri is relative to the address of the object, but ${shown} is absolute` };
   }
   const base = addressOf(ref, destination.CACerts !== undefined, namespace, lookups);
   if ('problem' in base || uri === undefined) return base;
@@ -101,9 +102,8 @@ function addressOf(ref: ObjectReference, isTls: boolean, namespace: string, look
     }
     return { uri: url };
   }
-  return {
-    problem: `cannot resolve ${ref.apiVersion} ${object}: only v1 Service and messaging.knative.dev KafkaChannel are known`,
-  };
+  const known = 'v1 Service and messaging.knative.dev KafkaChannel';
+  return { problem: `cannot resolve ${ref.apiVersion} ${object}: only ${known} are known` };
 }
 
 function checkUrl(url: string, what: string): Answer {

@@ -5,8 +5,8 @@
  * goes on, and a resource that was valid before stays as it was while its file exists. Deleting the document, or the
  * file, deletes the resource.
  *
- * Always true: which resources are in force depends on the files, their names and, for documents that are wrong, on what
- * was valid before, but not on the order in which files changed; a generation moves exactly when a `spec` does.
+ * Always true: which resources are in force depends on the files, their names and, for documents that are wrong, on
+ * what was valid before, but not on the order in which files changed; a generation moves exactly when a `spec` does.
  */
 import type { ManifestFile, ManifestProblem, ManifestResource } from '../manifests.ts';
 import { readManifests, unreadableManifests } from '../manifests.ts';
@@ -98,8 +98,10 @@ export function nextFolderState(
   // Subscriptions first: an entry of spec.subscribers carries the generation of its Subscription.
   const filled = fillSubscribers(channels, ofKind('Subscription').map(count), {
     hasService: (namespace, name) => placed.has(resourceId('Service', { namespace, name })),
-    channelUrl: (namespace, name) =>
-      placed.has(resourceId('KafkaChannel', { namespace, name })) ? settings.channelUrl({ namespace, name }) : undefined,
+    channelUrl: (namespace, name) => {
+      const channel = { namespace, name };
+      return placed.has(resourceId('KafkaChannel', channel)) ? settings.channelUrl(channel) : undefined;
+    },
     clusterDomain: settings.clusterDomain,
   });
   for (const { subscription, conditions } of filled.subscriptions) {
@@ -153,8 +155,8 @@ interface PlacedInFile extends PlacedResource {
 }
 
 /**
- * Of several documents for one resource the first counts, by name of the file and then by place in it; what is only kept
- * because of a mistake counts where there is no other.
+ * Of several documents for one resource the first counts, by name of the file and then by place in it; what is only
+ * kept because of a mistake counts where there is no other.
  */
 function withoutDuplicates(files: ReadonlyMap<string, FileState>): {
   placed: Map<string, PlacedInFile>;

@@ -33,11 +33,20 @@ const innerRetries = { retries: 0 };
 const adminRetries = { initialRetryTime: 50, retries: 3 };
 const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) };
 
+/**
+ * Rotated by chance: kafkajs asks the first bootstrap server first, every time, and a client stays with one that accepts
+ * connections and never answers (rule P9). The next client shall have better luck.
+ */
+function fromAnywhere(brokers: readonly string[]): string[] {
+  const first = Math.floor(Math.random() * brokers.length);
+  return [...brokers.slice(first), ...brokers.slice(0, first)];
+}
+
 function createClient(options: KafkaConnection, retry: object, onLog?: OnLog): KafkajsClient {
   const createLog: logCreator = () => ({ log }) => onLog?.(log.message, log);
   return new Kafka({
     clientId: options.clientId,
-    brokers: [...options.brokers],
+    brokers: fromAnywhere(options.brokers),
     connectionTimeout: options.connectTimeoutMs,
     requestTimeout: options.requestTimeoutMs,
     retry,
@@ -48,6 +57,8 @@ function createClient(options: KafkaConnection, retry: object, onLog?: OnLog): K
 
 // --- producer --------------------------------------------------------------------------------------------------------
 
+/** A metadata answer is small; whoever needs it asks again, and then maybe another broker. */
+const metadataTimeoutMs = 3_000;
 /** No success for this long, and the client is given up for a new one (rule P9). */
 const renewAfterMs = 15_000;
 
@@ -73,11 +84,14 @@ class KafkajsProducer implements Producer {
   }
 
   async ping(): Promise<void> {
-    await withAdmin(this.#options, 'metadata of the cluster', (admin) => admin.describeCluster());
+    // A connection asks for the broker's versions, which is an answer. The cluster's metadata would be an answer about
+    // all topics, and a failure while any partition of any topic has no leader.
+    await withAdmin(this.#options, 'connection to the cluster', () => Promise.resolve());
   }
 
   async topicMetadata(topic: string): Promise<TopicMetadata> {
-    const { topics } = await withAdmin(this.#options, `metadata of topic ${topic}`, (admin) => admin.fetchTopicMetadata({ topics: [topic] }));
+    const options = { ...this.#options, requestTimeoutMs: Math.min(this.#options.requestTimeoutMs, metadataTimeoutMs) };
+    const { topics } = await withAdmin(options, `metadata of topic ${topic}`, (admin) => admin.fetchTopicMetadata({ topics: [topic] }), innerRetries);
     const found = topics.find((candidate) => candidate.name === topic);
     if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
     const leaders: number[] = Array.from({ length: found.partitions.length }, () => -1);
@@ -309,16 +323,46 @@ function toRecord(offset: bigint, message: KafkaMessage): IncomingRecord {
 
 type KafkajsAdmin = ReturnType<KafkajsClient['admin']>;
 
-/** A new client per call: calls are rare, and a client that bootstrapped against a half-dead broker stays broken (rule P9). */
-async function withAdmin<T>(options: KafkaConnection, doing: string, call: (admin: KafkajsAdmin) => Promise<T>): Promise<T> {
-  const admin = createClient(options, adminRetries).admin({ retry: adminRetries });
+/**
+ * A new client per call: calls are rare, and a client that bootstrapped against a half-dead broker stays broken (rule
+ * P9). Bootstrap servers that do not answer within `connectTimeoutMs` are passed over.
+ */
+async function withAdmin<T>(options: KafkaConnection, doing: string, call: (admin: KafkajsAdmin) => Promise<T>, retry: object = adminRetries): Promise<T> {
+  const admin = await connectAdmin(options, doing, retry);
   try {
-    await admin.connect();
     return await call(admin);
   } catch (error) {
     throw faultOf(error, doing);
   } finally {
     void admin.disconnect().catch(() => undefined);
+  }
+}
+
+async function connectAdmin(options: KafkaConnection, doing: string, retry: object): Promise<KafkajsAdmin> {
+  let fault: Fault | undefined;
+  for (const broker of fromAnywhere(options.brokers)) {
+    const admin = createClient({ ...options, brokers: [broker] }, retry).admin({ retry });
+    try {
+      await within(options.connectTimeoutMs, admin.connect());
+      return admin;
+    } catch (error) {
+      fault = faultOf(error, `${doing}, from ${broker}`);
+      void admin.disconnect().catch(() => undefined);
+    }
+  }
+  throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
+}
+
+/** @throws Fault KAFKA_TIMEOUT when the work takes longer; it may go on for all that */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Fault('KAFKA_TIMEOUT', `no answer in ${timeoutMs} ms`, { retriable: true })), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

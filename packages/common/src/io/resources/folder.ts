@@ -43,6 +43,7 @@ const maxDebounceMs = 500;
  *
  * Every `*.yaml`, `*.yml` and `*.json` in the folder itself counts; hidden files do not, which leaves out what editors
  * and mounted ConfigMaps keep beside the real ones. Symlinks are followed.
+ * By itself it keeps no process running.
  *
  * @returns after the first reading, in sync
  * @throws Fault MANIFEST_INVALID when the folder is not there or cannot be read; mistakes in its files are problems
@@ -52,8 +53,8 @@ export async function openFolder(options: FolderOptions): Promise<ResourceSource
   try {
     await folder.start();
   } catch (cause) {
-    const message = `cannot read the folder of manifests ${options.dir}: ${describeError(cause)}; create it, or name another one`;
-    throw new Fault('MANIFEST_INVALID', message, { retriable: false, cause });
+    const message = `cannot read the folder of manifests ${options.dir}: ${describeError(cause)}`;
+    throw new Fault('MANIFEST_INVALID', `${message}; create it, or name another one`, { retriable: false, cause });
   }
   return folder;
 }
@@ -180,7 +181,9 @@ class ManifestFolder implements ResourceSource {
     try {
       const watcher = watch(dir, { persistent: false }, () => this.#changed());
       // Where the system gives up notifying, the slow look remains.
-      watcher.on('error', () => this.#unwatch());
+      watcher.on('error', () => {
+        if (this.#watcher === watcher) this.#unwatch();
+      });
       this.#watcher = watcher;
       this.#watched = now;
     } catch (error) {
