@@ -58,9 +58,9 @@ export class World {
   }
 
   /** A KafkaChannel `default/<name>` and its topic. */
-  async channel(name: string, partitions: number): Promise<void> {
+  async channel(name: string, partitions: number, config: Readonly<Record<string, string>> = {}): Promise<void> {
     this.write(`channel-${name}.yaml`, { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', metadata: { name, namespace: 'default' }, spec: { numPartitions: partitions } });
-    await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: 1, config: {} });
+    await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: 1, config });
   }
 
   subscription(name: string, channel: string, uri: string, delivery?: object): void {
@@ -121,10 +121,11 @@ export function topicOf(channel: string): string {
 }
 
 export async function untilReady(service: Service): Promise<void> {
-  await waitFor(`${service.process.name} ready`, async () => {
-    if (!service.process.isRunning()) throw new Error(`it has ended:\n${service.process.output()}`);
-    return (await fetch(`http://127.0.0.1:${service.metricsPort}/readyz`)).ok;
-  }, { timeoutMs: patienceMs });
+  const { process, metricsPort } = service;
+  await Promise.race([
+    waitFor(`${process.name} ready`, async () => (await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).ok, { timeoutMs: patienceMs }),
+    process.exited.then(() => { throw new Error(`${process.name} ended before it was ready:\n${process.output()}`); }),
+  ]);
 }
 
 /** A metric's samples whose labels include the given ones, summed up. */
@@ -237,6 +238,10 @@ export interface SendOptions {
   readonly count: number;
   readonly keys: number;
   readonly keyPrefix?: string;
+  /** Between two events of a key, for a steady stream rather than a load. */
+  readonly pauseMs?: number;
+  /** Ends it early: what is under way is finished. */
+  readonly signal?: AbortSignal;
   /** Told after each acknowledgement how many there are. */
   readonly onAcknowledged?: (acknowledged: number) => void;
 }
@@ -254,7 +259,7 @@ const sendAttempts = 300;
  * Sends as Knative's senders do: 429, 5xx and lost connections are tried again. The events of a key go one after the
  * other, so that their order is known; the keys go side by side.
  */
-export async function sendEvents({ urls, count, keys, keyPrefix = 'key', onAcknowledged }: SendOptions): Promise<SendResult> {
+export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs = 0, signal, onAcknowledged }: SendOptions): Promise<SendResult> {
   const acknowledged = new Set<string>();
   const refusals = new Map<number, number>();
   const targets = urls.map((url) => ({ pool: new Pool(new URL(url).origin, { connections: keys, connectTimeout: 2_000 }), path: new URL(url).pathname }));
@@ -290,7 +295,10 @@ export async function sendEvents({ urls, count, keys, keyPrefix = 'key', onAckno
       Array.from({ length: keys }, async (_, k) => {
         const key = `${keyPrefix}${k}`;
         const share = Math.floor(count / keys) + (k < count % keys ? 1 : 0);
-        for (let n = 0; n < share; n++) await sendOne(`${key}-${n}`, key);
+        for (let n = 0; n < share && signal?.aborted !== true; n++) {
+          await sendOne(`${key}-${n}`, key);
+          if (pauseMs > 0) await delay(pauseMs);
+        }
       }),
     );
   } finally {

@@ -38,21 +38,25 @@ interface ServerState {
 /** Longer than the idle time of the proxies in front, which must be the ones to close (a close from here can race a request). */
 const keepAliveTimeoutMs = 75_000;
 const headersTimeoutMs = 10_000;
-/** What a refused sender may still send before the connection is closed instead of read to its end. */
-const discardLimitBytes = 64 * 1024;
+/** A head with more headers than this is refused. Subscribers have a limit too, and some cut off the rest without a word. */
+const headerCountLimit = 500;
+/** How long a refused sender may go on sending before the connection is closed under it. */
+const lingerMs = 2_000;
 
 export async function startIngestServer(options: IngestOptions): Promise<IngestServer> {
   const state: ServerState = { isDraining: false };
   const app = ingestApp(options);
   const server = createServer({
     maxHeaderSize: options.headerLimitBytes,
-    headersTimeout: headersTimeoutMs,
+    headersTimeout: Math.min(headersTimeoutMs, options.requestTimeoutMs), // Node takes no longer one
     requestTimeout: options.requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     connectionsCheckingInterval: 1_000,
     noDelay: true,
+    requireHostHeader: false, // refused by us, with a reason
   });
   server.maxConnections = options.maxConnections;
+  server.maxHeadersCount = 0; // otherwise Node leaves out the thousandth and says nothing; the head's bytes are bounded
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     if (request.method === 'POST') ingest(request, response, options, state, false);
     else app(request, response);
@@ -62,6 +66,7 @@ export async function startIngestServer(options: IngestOptions): Promise<IngestS
     if (request.method === 'POST') ingest(request, response, options, state, true);
     else app(request, response);
   });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => refuse(request, response, unknownExpectation));
   server.on('clientError', answerBrokenRequest);
   const port = await listen(server, options.port, '0.0.0.0');
   return {
@@ -101,7 +106,7 @@ function ingest(request: IncomingMessage, response: ServerResponse, options: Ing
   };
   if ('status' in admission) {
     answer(admission);
-    refuseBody(request, response, head.contentLength);
+    discardBody(request);
     return;
   }
   if (asksFirst) response.writeContinue();
@@ -110,7 +115,7 @@ function ingest(request: IncomingMessage, response: ServerResponse, options: Ing
       receive.abandon(admission);
       if (refusal === undefined) return; // the sender went away
       answer(refusal);
-      refuseBody(request, response, undefined);
+      discardBody(request);
       return;
     }
     receive.receive(admission, request.rawHeaders, body).then(answer, (error: unknown) => {
@@ -163,14 +168,15 @@ function readBody(request: IncomingMessage, receive: Receive, admission: Admissi
   request.on('error', () => finish(undefined));
 }
 
-/** After a refusal: a short rest of the body is read away and the connection kept, a long one is not waited for. */
-function refuseBody(request: IncomingMessage, response: ServerResponse, contentLength: number | undefined): void {
-  if (request.complete || (contentLength !== undefined && contentLength <= discardLimitBytes)) {
-    request.resume();
-    return;
-  }
-  response.once('finish', () => request.socket.destroySoon());
+/**
+ * After a refusal: the rest of the body is read away, and the connection kept, if the sender gets done soon. Closed at
+ * once, it would break under a sender that is still writing, who then never reads why it was refused.
+ */
+function discardBody(request: IncomingMessage): void {
   request.resume();
+  if (request.complete) return;
+  const giveUp = setTimeout(() => request.socket.destroy(), lingerMs);
+  request.once('close', () => clearTimeout(giveUp));
 }
 
 const acceptedHead = ['Content-Length', '0'];

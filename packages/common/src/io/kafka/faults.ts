@@ -4,6 +4,7 @@
  * Both wrap the broker's answer several levels deep (`errors[0]`, `cause`, `originalError`), under different names;
  * what decides is the protocol's own error name, or else whether the connection or the time ran out.
  */
+import { protocolErrorsCodesById } from '@platformatic/kafka';
 import { describeError, Fault, type FaultCode } from '../../core/fault.ts';
 
 /** Answers after which the very same request may succeed: leadership moves, replicas that lag, coordinators that load. */
@@ -55,6 +56,12 @@ export function brokerAnswer(error: unknown): string | undefined {
 export function faultOfAnswer(answer: string, doing: string, cause?: unknown): Fault {
   const retriable = retriableAnswers.has(answer);
   return new Fault(answerCodes[answer] ?? (retriable ? 'KAFKA_UNAVAILABLE' : 'KAFKA_REFUSED'), `${doing}: ${answer}`, { retriable, cause });
+}
+
+/** @param errorCode the number in a response, not 0 */
+export function faultOfErrorCode(errorCode: number, doing: string, cause?: unknown): Fault {
+  const answer = (protocolErrorsCodesById as Readonly<Record<string, string>>)[String(errorCode)] ?? `error ${errorCode}`;
+  return faultOfAnswer(answer, doing, cause);
 }
 
 /** Any error of either client. @param doing what was tried, for the message */

@@ -6,11 +6,11 @@
  */
 import { performance } from 'node:perf_hooks';
 import { compressionsAlgorithms, ConnectionPool, findCoordinatorV6, offsetCommitV8 } from '@platformatic/kafka';
-import kafkajs, { type Consumer, type EachBatchPayload, type Kafka as KafkajsClient, type KafkaMessage, type logCreator, type Producer as KafkajsProducerClient } from 'kafkajs';
+import kafkajs, { type Consumer, type EachBatchPayload, type Kafka as KafkajsClient, type KafkaMessage, type logCreator, type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
 import { parseBroker } from './broker-address.ts';
-import { brokerAnswer, faultOf, faultOfAnswer } from './faults.ts';
+import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
 import type { Admin, AssignedPartition, GroupMember, GroupMemberOptions, KafkaConnection, PartitionLag, Producer, TopicDescription, TopicSpec } from './port.ts';
 
 const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = kafkajs;
@@ -104,7 +104,8 @@ class KafkajsProducer implements Producer {
     return Promise.all(batches.map((batch) => this.#send(batch)));
   }
 
-  async #send({ topic, partition, records }: PartitionBatch): Promise<ProduceResult> {
+  async #send(batch: PartitionBatch): Promise<ProduceResult> {
+    const { topic, partition, records } = batch;
     const doing = `produce to ${topic}/${partition}`;
     if (this.#isClosed) return { fault: new Fault('CLOSED', 'the producer is closed', { retriable: false }) };
     const generation = this.#current();
@@ -112,12 +113,9 @@ class KafkajsProducer implements Producer {
     try {
       const producer = await generation.ready;
       const answers = await producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
-      const answer = answers.find((entry) => entry.topicName === topic && entry.partition === partition);
-      // Rule P4: a resolved promise is not an acknowledgement; the partition's own entry is.
-      if (answer?.baseOffset === undefined) return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
-      if (answer.errorCode !== 0) return { fault: faultOfAnswer(`error ${answer.errorCode}`, doing) };
-      this.#lastSuccess = performance.now();
-      return { baseOffset: BigInt(answer.baseOffset) };
+      const result = resultOf(batch, answers, doing);
+      if ('baseOffset' in result) this.#lastSuccess = performance.now();
+      return result;
     } catch (error) {
       const fault = faultOf(error, doing);
       // Rule P9: some failures leave the client broken for good, and they are not of kafkajs's own kinds.
@@ -152,6 +150,15 @@ class KafkajsProducer implements Producer {
     this.#generation = undefined;
     if (generation?.inFlight === 0) await disconnect(generation);
   }
+}
+
+/** What the response says of the batch (rule P4): a resolved promise is not an acknowledgement, the partition's own entry is. */
+export function resultOf({ topic, partition }: PartitionBatch, answers: readonly RecordMetadata[], doing: string): ProduceResult {
+  const answer = answers.find((entry) => entry.topicName === topic && entry.partition === partition);
+  if (answer !== undefined && answer.errorCode !== 0) return { fault: faultOfErrorCode(answer.errorCode, doing) };
+  const baseOffset = BigInt(answer?.baseOffset ?? -1);
+  if (baseOffset >= 0n) return { baseOffset };
+  return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
 }
 
 async function disconnect(generation: ProducerGeneration): Promise<void> {

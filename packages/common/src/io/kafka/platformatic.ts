@@ -14,14 +14,13 @@ import {
   produceV7,
   produceV8,
   produceV9,
-  protocolErrorsCodesById,
   type Connection,
   type MessageRecord,
 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
-import { faultOf, faultOfAnswer } from './faults.ts';
+import { faultOf, faultOfErrorCode } from './faults.ts';
 import type { KafkaConnection, Producer } from './port.ts';
 
 /** Acks of all in-sync replicas. The library's own default is the leader only (rule P11). */
@@ -185,14 +184,14 @@ async function chooseProduceApi(connection: Connection): Promise<ProduceApi> {
   return chosen.api;
 }
 
-function resultsOf(batches: readonly PartitionBatch[], response: ProduceResponse, doing: string): readonly ProduceResult[] {
+/** What the response says of each batch (rule P4). */
+export function resultsOf(batches: readonly PartitionBatch[], response: ProduceResponse, doing: string): readonly ProduceResult[] {
   return batches.map(({ topic, partition }): ProduceResult => {
     const answer = response.responses.find((entry) => entry.name === topic)?.partitionResponses.find((entry) => entry.index === partition);
-    // Rule P4: what the response does not name has not been stored, whatever the rest of it says.
-    if (answer === undefined) return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: ${topic}/${partition} is missing in the response`, { retriable: true }) };
-    if (answer.errorCode === 0 && answer.baseOffset >= 0n) return { baseOffset: answer.baseOffset };
-    const name = (protocolErrorsCodesById as Readonly<Record<string, string>>)[String(answer.errorCode)] ?? `error ${answer.errorCode}`;
-    return { fault: faultOfAnswer(name, `${doing}, ${topic}/${partition}`, answer.errorMessage ?? undefined) };
+    if (answer !== undefined && answer.errorCode !== 0) return { fault: faultOfErrorCode(answer.errorCode, `${doing}, ${topic}/${partition}`, answer.errorMessage ?? undefined) };
+    if (answer !== undefined && answer.baseOffset >= 0n) return { baseOffset: answer.baseOffset };
+    // What the response does not name has not been stored, whatever the rest of it says.
+    return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: ${topic}/${partition} is missing in the response`, { retriable: true }) };
   });
 }
 

@@ -312,6 +312,15 @@ const electLeadersV1 = createAPI<[], number>(
   false,
 );
 
+type Metadata = Awaited<ReturnType<typeof metadataV12.api.async>>;
+
+/** The library rejects metadata with a partition that has no leader; the answer is inside. */
+function withoutLeaders(error: unknown): Metadata {
+  const { response } = error as { readonly response?: Metadata };
+  if (response === undefined) throw error;
+  return response;
+}
+
 class Observer {
   readonly #brokers: readonly KafkaBroker[];
   readonly #pool = new ConnectionPool('observer', { connectTimeout: 3_000, requestTimeout: 15_000 });
@@ -327,7 +336,7 @@ class Observer {
   }
 
   async #partitions(topic: string, except?: KafkaBroker) {
-    const { topics } = await metadataV12.api.async(await this.#connection(except), [topic], false, false);
+    const { topics } = await metadataV12.api.async(await this.#connection(except), [topic], false, false).catch(withoutLeaders);
     return [...(topics[0]?.partitions ?? [])].sort((a, b) => a.partitionIndex - b.partitionIndex);
   }
 

@@ -1,0 +1,784 @@
+/**
+ * The Kafka port on a real broker: each rule of docs/adr/0004 that keeps the two clients from losing or repeating
+ * events, by its name. What needs several brokers is in producer-faults.integration.test.ts.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runKafkaTool, startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-cluster';
+import { ConnectionPool, deleteRecordsV2, describeGroupsV5, offsetCommitV8, produceV9 } from '@platformatic/kafka';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Fault } from '../../core/fault.ts';
+import type { IncomingRecord, OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
+import { ProducePump, type PumpIo } from '../../core/produce-pump.ts';
+import { parseBroker } from './broker-address.ts';
+import { createKafkaClient, type ProducerClient } from './client.ts';
+import { resultOf } from './kafkajs.ts';
+import { resultsOf } from './platformatic.ts';
+import type { AssignedPartition, GroupMember, GroupMemberOptions, KafkaConnection, Producer } from './port.ts';
+import { readTopic, type StoredRecord } from './topic-reader.ts';
+import { startWireProxy, type WireProxy } from './wire-proxy.ts';
+
+const factTimeoutMs = 60_000;
+const patientMs = 15_000;
+const producerClients = ['platformatic', 'kafkajs'] as const satisfies readonly ProducerClient[];
+
+let dataDir: string;
+let proxy: WireProxy;
+let cluster: KafkaCluster;
+let brokerPort: number;
+let topics = 0;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'knative-kafka-port-'));
+  proxy = await startWireProxy();
+  // What the broker advertises is the proxy, so every connection of every client goes through it.
+  const config = { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxy.port}`, 'group.min.session.timeout.ms': '1000' };
+  cluster = await startKafka({ dataDir, config });
+  brokerPort = cluster.brokers[0]!.port;
+  proxy.forwardTo(brokerPort);
+});
+
+afterAll(async () => {
+  await proxy.close();
+  await cluster.stop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+beforeEach(() => proxy.forwardTo(brokerPort));
+
+function connection(change: Partial<KafkaConnection> = {}): KafkaConnection {
+  return { brokers: [`127.0.0.1:${proxy.port}`], clientId: 'port-test', requestTimeoutMs: patientMs, connectTimeoutMs: 5_000, ...change };
+}
+
+async function createTopic(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<string> {
+  const topic = `topic-${++topics}`;
+  const admin = createKafkaClient(connection()).createAdmin();
+  expect(await admin.createTopic({ topic, partitions, replicationFactor: 1, config })).toBe('created');
+  const producer = createKafkaClient(connection()).createProducer();
+  await waitFor('leaders of the new topic', async () => (await producer.topicMetadata(topic)).leaders.every((leader) => leader > 0), { timeoutMs: factTimeoutMs });
+  await producer.close();
+  return topic;
+}
+
+function record(value: string | null, change: Partial<OutgoingRecord> = {}): OutgoingRecord {
+  return { key: null, value: value === null ? null : Buffer.from(value), headers: [], timestampMs: 1_700_000_000_000, ...change };
+}
+
+function createPump(producer: Pick<Producer, 'topicMetadata' | 'produce'>): ProducePump {
+  const io: PumpIo = {
+    topicMetadata: (topic) => producer.topicMetadata(topic),
+    produce: (leader, batches) => producer.produce(leader, batches),
+    now: () => performance.now(),
+    after: (delayMs, run) => void setTimeout(run, delayMs),
+    defer: (run) => void setImmediate(run),
+  };
+  return new ProducePump(io, { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 });
+}
+
+/** Resolves with nothing once the record is stored, else with why not. */
+function append(pump: ProducePump, topic: string, partition: number, wanted: OutgoingRecord, timeoutMs = factTimeoutMs): Promise<Fault | undefined> {
+  return new Promise((resolve) => pump.append(topic, partition, wanted, performance.now() + timeoutMs, resolve));
+}
+
+function texts(records: readonly { readonly value: Buffer | null }[] | undefined): string[] {
+  return (records ?? []).map((entry) => String(entry.value));
+}
+
+async function produceTexts(topic: string, partition: number, values: readonly string[]): Promise<void> {
+  const producer = createKafkaClient(connection()).createProducer();
+  const { leaders } = await producer.topicMetadata(topic);
+  const [result] = await producer.produce(leaders[partition]!, [{ topic, partition, records: values.map((value) => record(value)) }]);
+  expect(result).toHaveProperty('baseOffset');
+  await producer.close();
+}
+
+function numbered(count: number, prefix = ''): string[] {
+  return Array.from({ length: count }, (_, number) => `${prefix}${number}`);
+}
+
+describe.each(producerClients)('the %s producer', (name) => {
+  let producer: Producer;
+
+  beforeEach(() => {
+    producer = createKafkaClient(connection(), name).createProducer();
+  });
+
+  afterEach(() => producer.close());
+
+  it('P1 stores every record in the partition it names', async () => {
+    const topic = await createTopic(6);
+    const pump = createPump(producer);
+    await pump.partitionCount(topic);
+    const settled = numbered(60).map((text, number) => append(pump, topic, number % 6, record(`${number % 6}:${text}`, { key: Buffer.from('the same') })));
+    expect(await Promise.all(settled)).toEqual(settled.map(() => undefined));
+    const stored = await readTopic(cluster.bootstrap, topic);
+    for (const [partition, records] of stored.entries()) {
+      expect(texts(records)).toEqual(numbered(10).map((_, turn) => `${partition}:${turn * 6 + partition}`));
+    }
+  });
+
+  it('P2 a batch that fails takes no other batch of the request with it', async () => {
+    const topic = await createTopic(2, { 'max.message.bytes': '1000' });
+    const { leaders } = await producer.topicMetadata(topic);
+    const batch = (partition: number, value: string): PartitionBatch => ({ topic, partition, records: [record(value)] });
+    const before = proxy.produceRequests.length;
+    const results = await producer.produce(leaders[0]!, [batch(0, 'first'), batch(1, 'large'.repeat(1000)), batch(7, 'nowhere')]);
+    expect(results).toMatchObject([{ baseOffset: 0n }, { fault: { code: 'RECORD_TOO_LARGE', retriable: false } }, { fault: { retriable: true } }]);
+    expect((await readTopic(cluster.bootstrap, topic)).map(texts)).toEqual([['first'], []]);
+    // kafkajs loses records of a request over several partitions when a leader moves: one partition, one request.
+    if (name === 'kafkajs') for (const request of proxy.produceRequests.slice(before)) expect(request.partitions).toHaveLength(1);
+  });
+
+  it('P3 never has two batches of a partition in flight, not even when a settled record appends the next one', async () => {
+    const topic = await createTopic(2);
+    const inFlight = new Map<number, number>();
+    let most = 0;
+    const pump = createPump({
+      topicMetadata: (asked) => producer.topicMetadata(asked),
+      produce: async (leader, batches) => {
+        for (const { partition } of batches) {
+          const now = (inFlight.get(partition) ?? 0) + 1;
+          inFlight.set(partition, now);
+          most = Math.max(most, now);
+        }
+        const results = await producer.produce(leader, batches);
+        for (const { partition } of batches) inFlight.set(partition, inFlight.get(partition)! - 1);
+        return results;
+      },
+    });
+    await pump.partitionCount(topic);
+    let appended = 0;
+    const appendNext = (): void => {
+      if (appended === 3_000) return;
+      const number = appended++;
+      pump.append(topic, number % 2, record(String(number)), Infinity, (fault) => {
+        expect(fault).toBeUndefined();
+        appendNext();
+      });
+    };
+    for (let started = 0; started < 500; started++) appendNext();
+    await waitFor('the last record to be settled', () => appended === 3_000 && pump.pendingRecords === 0, { timeoutMs: factTimeoutMs });
+    expect(most).toBe(1);
+    const stored = await readTopic(cluster.bootstrap, topic);
+    for (const [partition, records] of stored.entries()) {
+      expect(texts(records)).toEqual(numbered(1_500).map((_, turn) => String(turn * 2 + partition)));
+    }
+  });
+
+  it('P5 a broker that does not answer costs an event its deadline, not its sender for ever', async () => {
+    const topic = await createTopic(1);
+    const impatient = createKafkaClient(connection({ requestTimeoutMs: 300, connectTimeoutMs: 300 }), name).createProducer();
+    const pump = createPump(impatient);
+    await waitFor('metadata', () => pump.partitionCount(topic), { timeoutMs: factTimeoutMs });
+    proxy.freeze();
+    expect(await append(pump, topic, 0, record('late'), 1_000)).toMatchObject({ code: 'DEADLINE_EXCEEDED', retriable: true });
+    proxy.forwardTo(brokerPort);
+    expect(await append(pump, topic, 0, record('in time'))).toBeUndefined();
+    expect(texts((await readTopic(cluster.bootstrap, topic))[0])).toEqual(['in time']);
+    await impatient.close();
+  });
+
+  it('P6 an event whose acknowledgement was lost is stored again rather than not at all; P10 no producer id is at stake', async () => {
+    const topic = await createTopic(1);
+    const pump = createPump(producer);
+    await pump.partitionCount(topic);
+    proxy.loseNextProduceResponse();
+    const settled = [append(pump, topic, 0, record('a')), append(pump, topic, 0, record('b'))];
+    await waitFor('the first produce request', () => pump.counters.requests > 0, { timeoutMs: factTimeoutMs });
+    settled.push(append(pump, topic, 0, record('c')));
+    expect(await Promise.all(settled)).toEqual([undefined, undefined, undefined]);
+    const [stored] = await readTopic(cluster.bootstrap, topic);
+    expect(texts(stored)).toEqual(['a', 'b', 'a', 'b', 'c']);
+    expect(new Set(stored?.map((entry) => entry.producerId))).toEqual(new Set([-1n]));
+  });
+
+  it('P7 takes odd headers, keys and values and stores them as they are', async () => {
+    const topic = await createTopic(1);
+    const headers: OutgoingRecord['headers'] = [
+      ['ce_id', 'plain'],
+      ['ce_empty', ''],
+      ['ce_none', Buffer.alloc(0)],
+      ['ce_binary', Buffer.from([0, 0xff, 0xfe, 0x80])],
+      ['ce_subject', 'Zürich ☃ 雪'],
+      ['schlüssel', 'name beyond ASCII'],
+      ['constructor', 'of objects'],
+      ['__proto__', 'of objects, too'],
+      ['ce_twice', 'first'],
+      ['ce_twice', Buffer.from('second')],
+      ['ce_twice', 'third'],
+    ];
+    const { leaders } = await producer.topicMetadata(topic);
+    const records = [
+      record('with headers', { key: Buffer.from([0, 0xff]), headers }),
+      record(null, { key: Buffer.from('tombstone') }),
+      record('', { key: Buffer.alloc(0), timestampMs: 1_600_000_000_000 }),
+      record('no key'),
+    ];
+    expect(await producer.produce(leaders[0]!, [{ topic, partition: 0, records }])).toEqual([{ baseOffset: 0n }]);
+    const [stored] = await readTopic(cluster.bootstrap, topic);
+    expect(stored?.map(({ key, value, timestampMs }) => ({ key, value, timestampMs }))).toEqual(records.map(({ key, value, timestampMs }) => ({ key, value, timestampMs })));
+    expect(headerTexts(stored?.[0])).toEqual(headers.map(([header, value]) => [header, Buffer.from(value).toString('latin1')]));
+    const { member, told } = await startMember(topic);
+    await waitFor('the records to be read', () => told.records.length === records.length, { timeoutMs: factTimeoutMs });
+    const read = told.records[0]!.headers.map(([header, value]) => [header, value.toString('latin1')]);
+    expect(read).toEqual(headers.map(([header, value]) => [header, Buffer.from(value).toString('latin1')]));
+    expect(told.records.map(({ key, value, timestampMs }) => ({ key, value, timestampMs }))).toEqual(records.map(({ key, value, timestampMs }) => ({ key, value, timestampMs })));
+    await member.close();
+  });
+
+  it('P8 sends what arrived together in one request for each broker or partition, not one for each event', async () => {
+    const topic = await createTopic(3);
+    const pump = createPump(producer);
+    await pump.partitionCount(topic);
+    const before = proxy.produceRequests.length;
+    await Promise.all(numbered(900).map((text, number) => append(pump, topic, number % 3, record(text))));
+    expect(pump.counters.requests).toBe(1);
+    expect(proxy.produceRequests.length - before).toBe(name === 'kafkajs' ? 3 : 1);
+  });
+
+  it('P9 becomes usable after a start against a broker that accepts connections and never answers', async () => {
+    const topic = await createTopic(1);
+    proxy.freeze();
+    const impatient = createKafkaClient(connection({ requestTimeoutMs: 500, connectTimeoutMs: 500 }), name).createProducer();
+    const batch: PartitionBatch = { topic, partition: 0, records: [record('first')] };
+    await expect(impatient.ping()).rejects.toMatchObject({ retriable: true });
+    await expect(impatient.topicMetadata(topic)).rejects.toMatchObject({ retriable: true });
+    expect(await impatient.produce(1, [batch])).toMatchObject([{ fault: { retriable: true } }]);
+    proxy.forwardTo(brokerPort);
+    await waitFor('an answer to a ping', () => impatient.ping().then(() => true), { timeoutMs: factTimeoutMs });
+    const { leaders } = await waitFor('metadata', () => impatient.topicMetadata(topic), { timeoutMs: factTimeoutMs });
+    await waitFor('a record to be stored', async () => 'baseOffset' in (await impatient.produce(leaders[0]!, [batch]))[0]!, { timeoutMs: factTimeoutMs });
+    await impatient.close();
+  });
+
+  it('P11 asks for the acknowledgement of all in-sync replicas in every request', async () => {
+    const topic = await createTopic(1);
+    const before = proxy.produceRequests.length;
+    const { leaders } = await producer.topicMetadata(topic);
+    for (const value of ['a', 'b']) await producer.produce(leaders[0]!, [{ topic, partition: 0, records: [record(value)] }]);
+    expect(proxy.produceRequests.slice(before)).toEqual([{ acks: -1, partitions: [`${topic}/0`] }, { acks: -1, partitions: [`${topic}/0`] }]);
+  });
+
+  it('finds the one record that is too large for the topic, and stores all others in their order', async () => {
+    const topic = await createTopic(1, { 'max.message.bytes': '10000' });
+    const pump = createPump(producer);
+    await pump.partitionCount(topic);
+    const values = numbered(40).map((text) => (text === '23' ? 'x'.repeat(20_000) : text.padEnd(1_000, '.')));
+    const faults = await Promise.all(values.map((value) => append(pump, topic, 0, record(value))));
+    expect(faults.map((fault) => fault?.code)).toEqual(values.map((_, number) => (number === 23 ? 'RECORD_TOO_LARGE' : undefined)));
+    expect(texts((await readTopic(cluster.bootstrap, topic))[0])).toEqual(values.filter((_, number) => number !== 23));
+  });
+
+  it('says that a topic is missing, which it may not be for long', async () => {
+    await expect(producer.topicMetadata('missing')).rejects.toMatchObject({ code: 'TOPIC_MISSING', retriable: true });
+    expect(await producer.produce(1, [{ topic: 'missing', partition: 0, records: [record('lost')] }])).toMatchObject([{ fault: { retriable: true } }]);
+  });
+
+  it('closes its connections and takes nothing more', async () => {
+    const topic = await createTopic(1);
+    await waitFor('other connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+    const { leaders } = await producer.topicMetadata(topic);
+    const batch: PartitionBatch = { topic, partition: 0, records: [record('last')] };
+    await producer.produce(leaders[0]!, [batch]);
+    expect(proxy.connections()).toBeGreaterThan(0);
+    await producer.close();
+    await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+    expect(await producer.produce(leaders[0]!, [batch])).toMatchObject([{ fault: { code: 'CLOSED' } }]);
+  });
+});
+
+describe('P4 only an entry of the very partition, without an error, is an acknowledgement', () => {
+  const batch = (partition: number): PartitionBatch => ({ topic: 'orders', partition, records: [] });
+  const missing = { fault: { code: 'KAFKA_PROTOCOL', retriable: true } };
+  const moved = { fault: { code: 'KAFKA_UNAVAILABLE', retriable: true } };
+  const tooLarge = { fault: { code: 'RECORD_TOO_LARGE', retriable: false } };
+
+  it('of platformatic', () => {
+    const entry = (index: number, errorCode: number, baseOffset: bigint) =>
+      ({ index, errorCode, baseOffset, logAppendTimeMs: -1n, logStartOffset: 0n, recordErrors: [], errorMessage: null });
+    const responses = [{ name: 'orders', partitionResponses: [entry(0, 0, 7n), entry(1, 6, -1n), entry(2, 10, -1n), entry(3, 0, -1n)] }];
+    const results = resultsOf([0, 1, 2, 3, 4].map(batch), { responses, throttleTimeMs: 0 }, 'test');
+    expect(results).toMatchObject([{ baseOffset: 7n }, moved, tooLarge, missing, missing]);
+    expect(resultsOf([{ ...batch(0), topic: 'others' }], { responses, throttleTimeMs: 0 }, 'test')).toMatchObject([missing]);
+  });
+
+  it('of kafkajs', () => {
+    const answers = [
+      { topicName: 'orders', partition: 0, errorCode: 0, baseOffset: '7' },
+      { topicName: 'orders', partition: 1, errorCode: 6, baseOffset: '-1' },
+      { topicName: 'orders', partition: 2, errorCode: 10, baseOffset: '-1' },
+      { topicName: 'orders', partition: 3, errorCode: 0, baseOffset: '-1' },
+      { topicName: 'others', partition: 4, errorCode: 0, baseOffset: '7' },
+    ];
+    expect([0, 1, 2, 3, 4].map((partition) => resultOf(batch(partition), answers, 'test'))).toMatchObject([{ baseOffset: 7n }, moved, tooLarge, missing, missing]);
+  });
+});
+
+function headerTexts(stored: StoredRecord | undefined): (readonly [string, string | undefined])[] {
+  return (stored?.headers ?? []).map(([name, value]) => [name.toString(), value?.toString('latin1')] as const);
+}
+
+// --- group member ----------------------------------------------------------------------------------------------------
+
+/** Everything a member has told, in the order in which it came. */
+interface Told {
+  /** `assignments` is how many there had been when the record came. */
+  readonly records: (IncomingRecord & { readonly partition: number; readonly assignments: number })[];
+  readonly assignments: (readonly AssignedPartition[])[];
+  readonly offsetResets: number[];
+  readonly lost: Fault[];
+}
+
+interface StartedMember {
+  readonly member: GroupMember;
+  readonly told: Told;
+  /** Partitions it has now, in order. */
+  partitions(): number[];
+  offsets(partition: number): bigint[];
+  /** Commits all that was handed over. */
+  commit(): Promise<void>;
+}
+
+type MemberChange = Partial<Omit<GroupMemberOptions, 'handlers' | 'topic'>> & {
+  readonly onRecords?: (partition: number) => void;
+  readonly onRebalancing?: () => void;
+  readonly connection?: Partial<KafkaConnection>;
+};
+
+async function startMember(topic: string, change: MemberChange = {}): Promise<StartedMember> {
+  const { onRecords, onRebalancing, connection: connectionChange, ...options } = change;
+  const told: Told = { records: [], assignments: [], offsetResets: [], lost: [] };
+  const member = createKafkaClient(connection(connectionChange)).createGroupMember({
+    groupId: groupOf(topic),
+    topic,
+    fetchBytesPerPartition: 1024 * 1024,
+    sessionTimeoutMs: 10_000,
+    ...options,
+    handlers: {
+      rebalancing: () => onRebalancing?.(),
+      assigned: (partitions) => void told.assignments.push(partitions),
+      records: ({ partition }, records) => {
+        for (const entry of records) told.records.push({ ...entry, partition, assignments: told.assignments.length });
+        onRecords?.(partition);
+      },
+      offsetReset: ({ partition }) => void told.offsetResets.push(partition),
+      lost: (fault) => void told.lost.push(fault),
+    },
+  });
+  await member.start();
+  const partitions = (): number[] => (told.assignments.at(-1) ?? []).map((entry) => entry.partition).sort((a, b) => a - b);
+  const offsets = (partition: number): bigint[] => told.records.filter((entry) => entry.partition === partition).map((entry) => entry.offset);
+  const commit = (): Promise<void> => {
+    const next = partitions().map((partition) => ({ topic, partition, commitOffset: (offsets(partition).at(-1) ?? -1n) + 1n }));
+    return member.commit(next.filter(({ commitOffset }) => commitOffset > 0n));
+  };
+  return { member, told, partitions, offsets, commit };
+}
+
+function groupOf(topic: string): string {
+  return `group-of-${topic}`;
+}
+
+function offsetsUpTo(end: number, from = 0): bigint[] {
+  return Array.from({ length: end - from }, (_, number) => BigInt(from + number));
+}
+
+async function untilRead(count: number, ...members: readonly StartedMember[]): Promise<void> {
+  await waitFor(`${count} records to be read`, () => members.reduce((sum, { told }) => sum + told.records.length, 0) >= count, { timeoutMs: factTimeoutMs });
+}
+
+/** What Kafka allows and the port does not offer: to commit anything, and to cut off the beginning of a log. */
+async function pastThePort<T>(call: (connection: Awaited<ReturnType<ConnectionPool['get']>>) => Promise<T>): Promise<T> {
+  const pool = new ConnectionPool('port-test', { connectTimeout: 5_000, requestTimeout: patientMs });
+  try {
+    return await call(await pool.get(parseBroker(cluster.bootstrap)));
+  } finally {
+    await pool.close();
+  }
+}
+
+async function commitFor(topic: string, offsets: readonly bigint[]): Promise<void> {
+  const partitions = offsets.map((committedOffset, partitionIndex) => ({ partitionIndex, committedOffset, committedLeaderEpoch: -1, committedMetadata: null }));
+  await pastThePort((broker) => offsetCommitV8.api.async(broker, groupOf(topic), -1, '', null, [{ name: topic, partitions }]));
+}
+
+async function deleteRecordsBefore(topic: string, partitionIndex: number, offset: bigint): Promise<void> {
+  await pastThePort((broker) => deleteRecordsV2.api.async(broker, [{ name: topic, partitions: [{ partitionIndex, offset }] }], patientMs));
+}
+
+describe('a group member', () => {
+  const admin = () => createKafkaClient(connection()).createAdmin();
+
+  it('C1 says once that it is lost when its broker is gone, and a new one goes on at the commit', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(10));
+    const first = await startMember(topic);
+    await untilRead(10, first);
+    await first.commit();
+    proxy.cut();
+    await waitFor('the loss to be told', () => first.told.lost.length > 0, { timeoutMs: factTimeoutMs });
+    proxy.forwardTo(brokerPort);
+    await produceTexts(topic, 0, ['later']);
+    const second = await startMember(topic);
+    await untilRead(1, second);
+    expect(second.offsets(0)).toEqual([10n]);
+    expect(first.told.lost).toMatchObject([{ code: 'KAFKA_UNAVAILABLE', retriable: true }]);
+    expect(first.offsets(0)).toEqual(offsetsUpTo(10));
+    await first.member.close();
+    await second.member.close();
+  });
+
+  it('C1 says once that it is lost when its broker stays silent', async () => {
+    const topic = await createTopic(1);
+    const started = await startMember(topic, { sessionTimeoutMs: 1_000, connection: { requestTimeoutMs: 400, connectTimeoutMs: 400 } });
+    await waitFor('partitions', () => started.partitions().length === 1, { timeoutMs: factTimeoutMs });
+    proxy.freeze();
+    await waitFor('the loss to be told', () => started.told.lost.length > 0, { timeoutMs: factTimeoutMs });
+    await started.member.close();
+    expect(started.told.lost).toHaveLength(1);
+  });
+
+  it('C1 says that it is lost when a handler throws, where kafkajs alone would fall silent', async () => {
+    const topic = await createTopic(1);
+    const onRecords = (): void => {
+      throw new TypeError('a bug');
+    };
+    const started = await startMember(topic, { onRecords });
+    await produceTexts(topic, 0, ['poison']);
+    await waitFor('the loss to be told', () => started.told.lost.length > 0, { timeoutMs: factTimeoutMs });
+    expect(started.told.lost[0]?.message).toContain('a bug');
+    expect(started.told.records).toHaveLength(1);
+    await started.member.close();
+  });
+
+  it('C2 C3 a paused partition holds up no other one, and loses and repeats nothing when it goes on', async () => {
+    const topic = await createTopic(3);
+    const paused = { topic, partition: 0 };
+    for (const partition of [0, 1, 2]) await produceTexts(topic, partition, numbered(5));
+    const started = await startMember(topic);
+    await untilRead(15, started);
+    started.member.pause(paused);
+    for (let turn = 1; turn <= 4; turn++) {
+      for (const partition of [0, 1, 2]) await produceTexts(topic, partition, numbered(5));
+      await waitFor('the others to go on', () => started.offsets(1).length + started.offsets(2).length === 10 + turn * 10, { timeoutMs: factTimeoutMs });
+    }
+    expect(started.offsets(0)).toEqual(offsetsUpTo(5));
+    started.member.resume(paused);
+    await untilRead(75, started);
+    for (const partition of [0, 1, 2]) expect(started.offsets(partition)).toEqual(offsetsUpTo(25));
+    await started.member.close();
+  });
+
+  it('C3 a pause holds for records of the same fetch that were not handed over yet', async () => {
+    const topic = await createTopic(3);
+    for (const partition of [0, 1, 2]) await produceTexts(topic, partition, numbered(5));
+    const others = (partition: number) => [0, 1, 2].filter((other) => other !== partition).map((other) => ({ topic, partition: other }));
+    let firstPartition = -1;
+    const onRecords = (partition: number): void => {
+      if (firstPartition >= 0) return;
+      firstPartition = partition;
+      for (const other of others(partition)) started.member.pause(other);
+    };
+    const started = await startMember(topic, { onRecords });
+    await untilRead(5, started);
+    await produceTexts(topic, firstPartition, ['one more']);
+    await untilRead(6, started);
+    expect(new Set(started.told.records.map((entry) => entry.partition))).toEqual(new Set([firstPartition]));
+    for (const other of others(firstPartition)) started.member.resume(other);
+    await untilRead(16, started);
+    for (const other of others(firstPartition)) expect(started.offsets(other.partition)).toEqual(offsetsUpTo(5));
+    await started.member.close();
+  });
+
+  it('C4 keeps a partition through members that come and go: no record of it twice, none out of order, none missing', async () => {
+    const topic = await createTopic(6);
+    const producer = createKafkaClient(connection()).createProducer();
+    const pump = createPump(producer);
+    await pump.partitionCount(topic);
+    let produced = 0;
+    let isLoading = true;
+    const appendNext = (): void => {
+      if (isLoading) pump.append(topic, produced++ % 6, record('load'), Infinity, () => setImmediate(appendNext));
+    };
+    for (let started = 0; started < 12; started++) appendNext();
+
+    const members: StartedMember[] = [];
+    const join = async (): Promise<StartedMember> => {
+      // Commits as the dispatcher does: when a rebalance begins, and before it leaves.
+      const started: StartedMember = await startMember(topic, { onRebalancing: () => void started.commit().catch(() => undefined) });
+      members.push(started);
+      return started;
+    };
+    const goOn = async (...still: readonly StartedMember[]): Promise<void> => {
+      const counts = still.map(({ told }) => told.records.length);
+      await waitFor('records for every member', () => still.every(({ told }, index) => told.records.length > counts[index]! + 200), { timeoutMs: factTimeoutMs });
+    };
+    const stayer = await join();
+    await goOn(stayer);
+    for (let turn = 0; turn < 2; turn++) {
+      const guest = await join();
+      await waitFor('a share for both', () => stayer.partitions().length === 3 && guest.partitions().length === 3, { timeoutMs: factTimeoutMs });
+      await goOn(stayer, guest);
+      await guest.commit();
+      await guest.member.close();
+      await waitFor('all partitions back at the first member', () => stayer.partitions().length === 6, { timeoutMs: factTimeoutMs });
+      await goOn(stayer);
+    }
+    isLoading = false;
+    await pump.drained();
+    const offsetsRead = (partition: number) => new Set(members.flatMap(({ offsets }) => offsets(partition)));
+    const stored = (await readTopic(cluster.bootstrap, topic)).map((records) => records.length);
+    await waitFor('every record to be read', () => stored.every((count, partition) => offsetsRead(partition).size === count), { timeoutMs: factTimeoutMs });
+    for (const { told } of members) {
+      expectKeptWhereHeldBefore(told);
+      expectUnbrokenWhileKept(told);
+      expect(told.lost).toEqual([]);
+    }
+    expect(stayer.told.assignments.flat().some(({ kept }) => kept)).toBe(true);
+    await stayer.member.close();
+    await producer.close();
+  });
+
+  it('C4 a partition that comes back later is not paused because it once was', async () => {
+    const topic = await createTopic(2);
+    const stayer = await startMember(topic);
+    await waitFor('both partitions', () => stayer.partitions().length === 2, { timeoutMs: factTimeoutMs });
+    for (const partition of [0, 1]) stayer.member.pause({ topic, partition });
+    const guest = await startMember(topic);
+    await waitFor('a share for both', () => stayer.partitions().length === 1 && guest.partitions().length === 1, { timeoutMs: factTimeoutMs });
+    const [keptPartition] = stayer.partitions();
+    const [backPartition] = guest.partitions();
+    await guest.member.close();
+    await waitFor('both partitions again', () => stayer.partitions().length === 2, { timeoutMs: factTimeoutMs });
+    for (const partition of [0, 1]) await produceTexts(topic, partition, ['fresh']);
+    await untilRead(1, stayer);
+    expect(stayer.told.records.map((entry) => entry.partition)).toEqual([backPartition]);
+    stayer.member.resume({ topic, partition: keptPartition! });
+    await untilRead(2, stayer);
+    await stayer.member.close();
+  });
+
+  it('C5 what was committed before it closes is where the next member starts, and later commits are refused aloud', async () => {
+    const topic = await createTopic(2);
+    for (const partition of [0, 1]) await produceTexts(topic, partition, numbered(10));
+    const first = await startMember(topic);
+    await untilRead(20, first);
+    await first.member.commit([{ topic, partition: 0, commitOffset: 4n }, { topic, partition: 1, commitOffset: 10n }]);
+    await first.member.close();
+    await expect(first.member.commit([{ topic, partition: 0, commitOffset: 9n }])).rejects.toMatchObject({ code: 'CLOSED' });
+    const second = await startMember(topic);
+    await untilRead(6, second);
+    await produceTexts(topic, 1, ['last']);
+    await untilRead(7, second);
+    expect(second.offsets(0)).toEqual(offsetsUpTo(10, 4));
+    expect(second.offsets(1)).toEqual([10n]);
+    await second.member.close();
+  });
+
+  it('C5 a commit that the group did not take is a failure', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(3));
+    const started = await startMember(topic);
+    await untilRead(3, started);
+    proxy.cut();
+    await expect(started.commit()).rejects.toBeInstanceOf(Fault);
+    proxy.forwardTo(brokerPort);
+    expect((await admin().groupLag(groupOf(topic), topic))[0]?.commitOffset).toBeUndefined();
+    await started.member.close();
+  });
+
+  it('C6 tells of a committed offset before the log, and goes on at the oldest record', async () => {
+    const topic = await createTopic(2);
+    for (const partition of [0, 1]) await produceTexts(topic, partition, numbered(10));
+    await commitFor(topic, [2n, 2n]);
+    await deleteRecordsBefore(topic, 0, 6n);
+    const started = await startMember(topic);
+    await untilRead(12, started);
+    expect(started.told.offsetResets).toEqual([0]);
+    expect(started.offsets(0)).toEqual(offsetsUpTo(10, 6));
+    expect(started.offsets(1)).toEqual(offsetsUpTo(10, 2));
+    await started.member.close();
+  });
+
+  it('C6 tells of a committed offset beyond the log, and goes on at the oldest record, even if it ends right after', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(10));
+    await commitFor(topic, [25n]);
+    const first = await startMember(topic);
+    await untilRead(10, first);
+    expect(first.told.offsetResets).toEqual([0]);
+    expect(first.offsets(0)).toEqual(offsetsUpTo(10));
+    await first.member.close();
+    await admin().commitInitialOffsets(groupOf(topic), topic, 'latest');
+    const second = await startMember(topic);
+    await untilRead(10, second);
+    expect(second.offsets(0)).toEqual(offsetsUpTo(10));
+    await second.member.close();
+  });
+
+  it('C7 joins by the classic protocol with round-robin assignment: every change of members is a rebalance for all', async () => {
+    const topic = await createTopic(2);
+    const started = await startMember(topic);
+    await waitFor('both partitions', () => started.partitions().length === 2, { timeoutMs: factTimeoutMs });
+    const { groups } = await pastThePort((broker) => describeGroupsV5.api.async(broker, [groupOf(topic)], false));
+    expect(groups).toMatchObject([{ groupState: 'Stable', protocolType: 'consumer', protocolData: 'RoundRobinAssigner', members: [{ groupInstanceId: null }] }]);
+    await started.member.close();
+  });
+
+  it('C8 has two connections of its own to a broker, and leaves none behind', async () => {
+    const topic = await createTopic(1);
+    await waitFor('other connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+    const started = [await startMember(topic, { groupId: 'first' }), await startMember(topic, { groupId: 'second' })];
+    await produceTexts(topic, 0, ['for both']);
+    await untilRead(2, ...started);
+    await waitFor('connections of nobody else', () => proxy.connections() === 4, { timeoutMs: factTimeoutMs });
+    for (const { member } of started) await member.close();
+    await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+  });
+
+  it('reads batches of Java clients in each codec', async () => {
+    const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
+    const topic = await createTopic(1);
+    for (const codec of codecs) {
+      const amount = ['--num-records', '50', '--record-size', '2000', '--throughput', '-1'];
+      const properties = [`bootstrap.servers=${cluster.bootstrap}`, `compression.type=${codec}`, 'linger.ms=100', 'batch.size=200000'];
+      await runKafkaTool('org.apache.kafka.tools.ProducerPerformance', ['--topic', topic, ...amount, '--command-property', ...properties]);
+    }
+    const started = await startMember(topic);
+    await untilRead(50 * codecs.length, started);
+    expect(started.told.lost).toEqual([]);
+    expect(new Set(started.told.records.map((entry) => entry.value?.length))).toEqual(new Set([2000]));
+    await started.member.close();
+  });
+
+  it('leaves out headers without a value, which only other clients write', async () => {
+    const topic = await createTopic(1);
+    const headers = new Map<Buffer, Buffer | null>([[Buffer.from('ce_null'), null], [Buffer.from('ce_id'), Buffer.from('1')]]);
+    await pastThePort((broker) => produceV9.api.async(broker, -1, patientMs, [{ topic, partition: 0, value: Buffer.from('x'), headers } as never], {}));
+    const started = await startMember(topic);
+    await untilRead(1, started);
+    expect(started.told.records[0]?.headers).toEqual([['ce_id', Buffer.from('1')]]);
+    await started.member.close();
+  });
+});
+
+/** `kept` must be what the member itself had right before. */
+function expectKeptWhereHeldBefore({ assignments }: Told): void {
+  for (const [index, assignment] of assignments.entries()) {
+    const before = new Set((assignments[index - 1] ?? []).map((entry) => entry.partition));
+    for (const { partition, kept } of assignment) expect(kept).toBe(before.has(partition));
+  }
+}
+
+function expectUnbrokenWhileKept({ assignments, records }: Told): void {
+  const next = new Map<number, bigint>();
+  let seen = 0;
+  for (const { partition, offset, assignments: assignmentsThen } of records) {
+    for (; seen < assignmentsThen; seen++) {
+      const kept = new Set(assignments[seen]!.filter((entry) => entry.kept).map((entry) => entry.partition));
+      for (const known of [...next.keys()]) if (!kept.has(known)) next.delete(known);
+    }
+    expect(assignments[seen - 1]?.some((entry) => entry.partition === partition)).toBe(true);
+    expect(offset).toBe(next.get(partition) ?? offset);
+    next.set(partition, offset + 1n);
+  }
+}
+
+// --- admin -----------------------------------------------------------------------------------------------------------
+
+describe('the admin', () => {
+  const admin = () => createKafkaClient(connection()).createAdmin();
+  const lag = async (topic: string) => (await admin().groupLag(groupOf(topic), topic)).toSorted((a, b) => a.partition - b.partition);
+
+  it('creates a topic once', async () => {
+    const spec = { topic: 'orders', partitions: 2, replicationFactor: 1, config: { 'retention.ms': '86400000', 'max.message.bytes': '2000000' } };
+    expect(await admin().createTopic(spec)).toBe('created');
+    expect(await admin().createTopic({ ...spec, partitions: 5 })).toBe('exists');
+    expect(await admin().describeTopic('orders')).toEqual({ partitions: 2, replicationFactor: 1, maxMessageBytes: 2_000_000, retentionMs: 86_400_000 });
+  });
+
+  it('says how many replicas were asked for, and how many brokers there are', async () => {
+    const asked = admin().createTopic({ topic: 'too-many', partitions: 1, replicationFactor: 3, config: {} });
+    await expect(asked).rejects.toMatchObject({ code: 'TOPIC_REJECTED', message: expect.stringContaining('3 replicas asked, 1 brokers available') as string });
+    expect(await admin().describeTopic('too-many')).toBeUndefined();
+  });
+
+  it('rejects a topic that cannot be, and a configuration that is none', async () => {
+    const spec = { topic: 'refused', partitions: 1, replicationFactor: 1, config: {} };
+    await expect(admin().createTopic({ ...spec, topic: 'not/a/name' })).rejects.toMatchObject({ code: 'TOPIC_REJECTED', retriable: false });
+    await expect(admin().createTopic({ ...spec, config: { 'retention.ms': 'soon' } })).rejects.toMatchObject({ code: 'TOPIC_REJECTED', retriable: false });
+  });
+
+  it('grows a topic, and never shrinks it', async () => {
+    const topic = await createTopic(2);
+    await admin().growTopic(topic, 4);
+    await waitFor('the new partitions', async () => (await admin().describeTopic(topic))?.partitions === 4, { timeoutMs: factTimeoutMs });
+    await expect(admin().growTopic(topic, 3)).rejects.toMatchObject({ code: 'TOPIC_REJECTED', retriable: false });
+  });
+
+  it('deletes a topic, and says so when there is none', async () => {
+    const topic = await createTopic(1);
+    expect(await admin().deleteTopic(topic)).toBe('deleted');
+    await waitFor('the topic to be gone', async () => (await admin().describeTopic(topic)) === undefined, { timeoutMs: factTimeoutMs });
+    expect(await admin().deleteTopic(topic)).toBe('absent');
+    expect(await admin().deleteTopic('never-there')).toBe('absent');
+  });
+
+  it('starts a new group at the end of the log, or at its beginning', async () => {
+    const topic = await createTopic(2);
+    await produceTexts(topic, 0, numbered(5));
+    expect([...(await admin().commitInitialOffsets(groupOf(topic), topic, 'latest'))].sort()).toEqual([0, 1]);
+    expect(await lag(topic)).toEqual([{ partition: 0, commitOffset: 5n, endOffset: 5n }, { partition: 1, commitOffset: 0n, endOffset: 0n }]);
+    await admin().commitInitialOffsets('early', topic, 'earliest');
+    expect((await admin().groupLag('early', topic)).find((entry) => entry.partition === 0)).toEqual({ partition: 0, commitOffset: 0n, endOffset: 5n });
+  });
+
+  it('leaves a group that has offsets as it is', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(5));
+    await commitFor(topic, [2n]);
+    expect(await admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).toEqual([]);
+    expect(await lag(topic)).toEqual([{ partition: 0, commitOffset: 2n, endOffset: 5n }]);
+  });
+
+  it('starts a partition that was added later at its beginning', async () => {
+    const topic = await createTopic(1);
+    await admin().commitInitialOffsets(groupOf(topic), topic, 'latest');
+    await admin().growTopic(topic, 2);
+    await waitFor('the new partition', async () => (await admin().describeTopic(topic))?.partitions === 2, { timeoutMs: factTimeoutMs });
+    await produceTexts(topic, 1, numbered(3));
+    expect(await admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).toEqual([1]);
+    expect((await lag(topic))[1]).toEqual({ partition: 1, commitOffset: 0n, endOffset: 3n });
+  });
+
+  it('changes nothing of a group that is in use', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(3));
+    const started = await startMember(topic);
+    await untilRead(3, started);
+    await expect(admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).rejects.toMatchObject({ code: 'KAFKA_REFUSED', retriable: true });
+    expect((await lag(topic))[0]?.commitOffset).toBeUndefined();
+    await started.commit();
+    expect(await admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).toEqual([]);
+    await started.member.close();
+  });
+
+  it('deletes a group when nobody is in it, and says so when there is none', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, ['one']);
+    const started = await startMember(topic);
+    await untilRead(1, started);
+    await started.commit();
+    await expect(admin().deleteGroup(groupOf(topic))).rejects.toMatchObject({ retriable: true, message: expect.stringContaining('NON_EMPTY_GROUP') as string });
+    await started.member.close();
+    expect(await admin().deleteGroup(groupOf(topic))).toBe('deleted');
+    expect(await admin().deleteGroup(groupOf(topic))).toBe('absent');
+    expect((await lag(topic))[0]?.commitOffset).toBeUndefined();
+  });
+
+  it('leaves no connections behind', async () => {
+    await admin().describeTopic('orders');
+    await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+  });
+});
