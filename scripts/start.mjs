@@ -5,7 +5,7 @@ import { join } from 'node:path';
 try {
   await install();
   await buildAll();
-  process.exitCode = await runForeground(nodeCommand(), ['--disable-warning=TimeoutNegativeWarning', join(root, 'packages', 'standalone', 'bundle', 'main.js'), ...process.argv.slice(2)]);
+  process.exitCode = await runForeground(nodeCommand(), [join(root, 'packages', 'standalone', 'bundle', 'main.js'), ...process.argv.slice(2)]);
 } catch (error) {
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 1;

@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import { topicName } from '@knative-kafka/common/core';
-import { createKafkaClient, type Admin } from '@knative-kafka/common/io';
+import { createKafkaClient, type Admin, type KafkaClient } from '@knative-kafka/common/io';
 import { freePort, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -28,11 +28,18 @@ export interface Receiver extends Service {
   readonly httpPort: number;
 }
 
+export interface StoredRecord {
+  readonly partition: number;
+  readonly key: string | null;
+  readonly value: Buffer | null;
+}
+
 /** One Kafka, one folder of manifests, and the processes started on them. */
 export class World {
   readonly kafka: KafkaCluster;
   readonly admin: Admin;
   readonly folder: string;
+  readonly #client: KafkaClient;
   readonly #dataDir: string;
   readonly #services: ChildService[] = [];
   readonly #subscribers: Subscriber[] = [];
@@ -41,7 +48,8 @@ export class World {
     this.kafka = kafka;
     this.#dataDir = dataDir;
     this.folder = mkdtempSync(join(tmpdir(), 'knative-kafka-manifests-'));
-    this.admin = createKafkaClient({ brokers: kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 }).createAdmin();
+    this.#client = createKafkaClient({ brokers: kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 });
+    this.admin = this.#client.createAdmin();
   }
 
   static async start(): Promise<World> {
@@ -70,6 +78,34 @@ export class World {
       metadata: { name, namespace: 'default' },
       spec: { channel: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: channel }, subscriber: { uri }, ...(delivery === undefined ? {} : { delivery }) },
     });
+  }
+
+  /** Reads the records of a channel's topic from the beginning until there are `count`, by a consumer group of its own. */
+  async stored(channel: string, count: number): Promise<readonly StoredRecord[]> {
+    const topic = topicOf(channel);
+    const groupId = `e2e-reader-${channel}-${String(count)}`;
+    const found: StoredRecord[] = [];
+    await this.admin.commitInitialOffsets(groupId, topic, 'earliest');
+    const member = this.#client.createGroupMember({
+      groupId,
+      topic,
+      fetchBytesPerPartition: 1024 * 1024,
+      sessionTimeoutMs: 6_000,
+      handlers: {
+        rebalancing: () => undefined,
+        assigned: () => undefined,
+        records: ({ partition }, records) => void found.push(...records.map(({ key, value }) => ({ partition, key: key?.toString() ?? null, value }))),
+        offsetReset: () => undefined,
+        lost: () => undefined,
+      },
+    });
+    try {
+      await member.start();
+      await waitFor(`${count} records in ${topic}`, () => found.length >= count, { timeoutMs: patienceMs });
+    } finally {
+      await member.close();
+    }
+    return found;
   }
 
   write(file: string, content: object | string): void {
@@ -106,7 +142,7 @@ export class World {
     const process = startProcess({
       name,
       command: globalThis.process.execPath,
-      args: ['--disable-warning=TimeoutNegativeWarning', join(root, 'packages', name, 'bundle', 'main.js')],
+      args: [join(root, 'packages', name, 'bundle', 'main.js')],
       env: { RESOURCES_DIR: this.folder, KAFKA_BROKERS: this.kafka.bootstrap, METRICS_PORT: String(metricsPort), ...env },
     });
     this.#services.push(process);
@@ -128,6 +164,15 @@ export async function untilReady(service: Service): Promise<void> {
   ]);
 }
 
+/** Waits for a line of a service's log with these fields, and returns all of it. */
+export async function logged(service: Service, fields: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
+  return waitFor(`a log line of ${service.process.name} with ${JSON.stringify(fields)}`, () => {
+    const lines = service.process.output().split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    const parsed = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+    return parsed.find((line) => Object.entries(fields).every(([name, value]) => line[name] === value));
+  }, { timeoutMs: patienceMs });
+}
+
 /** A metric's samples whose labels include the given ones, summed up. */
 export async function metric(service: Service, name: string, labels: Record<string, string> = {}): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${service.metricsPort}/metrics`)).text();
@@ -147,8 +192,11 @@ export interface SubscriberOptions {
 }
 
 export interface ReceivedEvent {
+  /** Of a binary event. */
   readonly id: string;
   readonly headers: IncomingMessage['headers'];
+  /** As they came: name, value, name, value … */
+  readonly rawHeaders: readonly string[];
   readonly body: Buffer;
 }
 
@@ -168,7 +216,7 @@ export class Subscriber {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         void (async () => {
-          const event = { id: String(request.headers['ce-id']), headers: request.headers, body: Buffer.concat(chunks) };
+          const event = { id: String(request.headers['ce-id']), headers: request.headers, rawHeaders: request.rawHeaders, body: Buffer.concat(chunks) };
           this.received.push(event);
           const status = await this.answer(event);
           if (status >= 200 && status < 300) this.accepted.push(event);
@@ -244,6 +292,8 @@ export interface SendOptions {
   readonly signal?: AbortSignal;
   /** Told after each acknowledgement how many there are. */
   readonly onAcknowledged?: (acknowledged: number) => void;
+  /** Told of each answer that is none, as it comes. */
+  readonly onRefused?: (status: number, retryAfter: string | undefined) => void;
 }
 
 export interface SendResult {
@@ -259,7 +309,7 @@ const sendAttempts = 300;
  * Sends as Knative's senders do: 429, 5xx and lost connections are tried again. The events of a key go one after the
  * other, so that their order is known; the keys go side by side.
  */
-export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs = 0, signal, onAcknowledged }: SendOptions): Promise<SendResult> {
+export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs = 0, signal, onAcknowledged, onRefused }: SendOptions): Promise<SendResult> {
   const acknowledged = new Set<string>();
   const refusals = new Map<number, number>();
   const targets = urls.map((url) => ({ pool: new Pool(new URL(url).origin, { connections: keys, connectTimeout: 2_000 }), path: new URL(url).pathname }));
@@ -267,7 +317,7 @@ export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs
   const sendOne = async (id: string, key: string): Promise<void> => {
     for (let attempt = 1; attempt <= sendAttempts; attempt++) {
       const { pool, path } = targets[turn++ % targets.length]!;
-      const status = await pool.request({
+      const [status, retryAfter] = await pool.request({
         method: 'POST',
         path,
         headers: { 'ce-specversion': '1.0', 'ce-id': id, 'ce-source': '/e2e', 'ce-type': 'test', 'ce-subject': key, 'content-type': 'application/json' },
@@ -275,9 +325,9 @@ export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs
       }).then(
         async (response) => {
           await response.body.dump();
-          return response.statusCode;
+          return [response.statusCode, String(response.headers['retry-after'] ?? '')] as const;
         },
-        () => 0,
+        () => [0, ''] as const,
       );
       if (status === 202) {
         acknowledged.add(id);
@@ -285,6 +335,7 @@ export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs
         return;
       }
       refusals.set(status, (refusals.get(status) ?? 0) + 1);
+      onRefused?.(status, retryAfter === '' ? undefined : retryAfter);
       if (status !== 0 && status !== 429 && status < 500) throw new Error(`${id} was refused with ${status}`);
       await delay(Math.min(500, 20 * attempt));
     }
