@@ -13,6 +13,10 @@ export interface BenchTable {
   readonly targets: readonly Target[];
   /** Whole sentences: what has to be known to read the figures. */
   readonly notes: readonly string[];
+  /** How often everything was measured. */
+  readonly runs: number;
+  /** The figures of each run by what was measured, for `--json`. */
+  readonly figures: Readonly<Record<string, readonly unknown[]>>;
 }
 
 /** A promise of this project and what became of it. */
@@ -60,15 +64,15 @@ export function verdict({ isMet, missedBy }: Target): string {
   return Number.isFinite(missedBy) ? `missed by ${(missedBy * 100).toFixed(missedBy < 0.1 ? 1 : 0)} %` : 'missed: no figure';
 }
 
-/** As Markdown: targets, then figures, then what to know. */
-export function tableMarkdown(table: BenchTable, caption: string): string {
+/** As Markdown: targets, then figures, then what to know. @param day when it was measured: `2026-11-22` */
+export function tableMarkdown(table: BenchTable, day: string): string {
   const blocks: string[] = [];
   if (table.targets.length > 0) {
     blocks.push(markdownRows(['target', 'measured', 'promised', ''], table.targets.map((entry) => [entry.name, entry.valueText, entry.target, entry.isMet ? 'met' : `**${verdict(entry)}**`])));
   }
   blocks.push(markdownRows(table.columns, table.rows));
   blocks.push(table.notes.map((note) => `- ${note}`).join('\n'));
-  blocks.push(`_${caption}_`);
+  blocks.push(`_Measured ${day}; ${table.runs === 1 ? 'one run' : `medians of ${table.runs} runs, the least and the most in brackets`}._`);
   return blocks.filter((block) => block !== '').join('\n\n');
 }
 

@@ -14,7 +14,7 @@ const profile: CpuProfile = {
   samples: [1, 2, 3, 4, 5, 6, 6],
   timeDeltas: [1000, 40, 10, 20, 10, 10, 10],
 };
-const locate = (line: number): string => (line === 10 ? '../../common/src/core/produce-pump.ts' : '../../../node_modules/@platformatic/kafka/dist/writer.js');
+const locate = (line: number): string => (line === 10 ? 'packages/common/src/core/produce-pump.ts' : 'node_modules/@platformatic/kafka/dist/writer.js');
 
 it('sums the own time of each function over the call tree, without the time of waiting', () => {
   expect(selfTimes(profile, locate)).toEqual([

@@ -15,7 +15,7 @@ interface ProfileNode {
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number; readonly columnNumber: number };
 }
 
-/** Where a function was written; undefined where the bundle's map does not know. */
+/** The file a function of the bundle was written in, from the folder of the repository; undefined where the map does not know. */
 export type Locate = (line: number, column: number) => string | undefined;
 
 export interface SelfTime {
@@ -62,15 +62,12 @@ export function byOrigin(times: readonly SelfTime[]): readonly { readonly origin
 }
 
 function placeOf({ url, lineNumber, columnNumber }: ProfileNode['callFrame'], locate: Locate): string {
-  if (url === '') return '';
-  if (url.startsWith('node:')) return url;
+  if (url === '' || url.startsWith('node:')) return url;
   // Profiles count lines from 0, and so do source maps.
-  const source = locate(lineNumber, columnNumber) ?? url;
+  const source = locate(lineNumber, columnNumber);
+  if (source === undefined) return 'bundle';
   const inPackage = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(.*)$/.exec(source);
-  if (inPackage !== null) return `${inPackage[1]!}: ${inPackage[2]!}`;
-  const own = /(?:packages\/|\.\.\/)?(common|channel-receiver|dispatcher)\/src\/(.*)$/.exec(source);
-  if (own !== null) return `${own[1]!}/src/${own[2]!}`;
-  return source.replace(/^(\.\.\/)+/, '');
+  return inPackage === null ? source.replace(/^packages\//, '') : `${inPackage[1]!}: ${inPackage[2]!}`;
 }
 
 function originOf(functionName: string, place: string): string {

@@ -36,7 +36,7 @@ export function responseStatus(bytes: Buffer, from: number): number {
 
 /** @param lowerCaseName with its colon */
 export function headerValue(bytes: Buffer, from: number, to: number, lowerCaseName: string): string | undefined {
-  const head = bytes.latin1Slice(from, to);
+  const head = bytes.toString('latin1', from, to);
   const at = head.toLowerCase().indexOf(`\r\n${lowerCaseName}`);
   if (at < 0) return undefined;
   const start = at + 2 + lowerCaseName.length;

@@ -3,7 +3,7 @@
  * sockets with one read buffer for all, requests built before, no allocation per request.
  *
  * Closed loop: each connection sends the next event when the answer is there. Open loop: events are due at a fixed
- * rate, whatever the answers do. An open-loop event's time begins when it is due and includes waiting for a free
+ * rate, whatever the answers do, and those of the same millisecond leave together, because timers are no finer. An open-loop event's time begins when it is due and includes waiting for a free
  * connection; only this process's own lateness (a timer fires late) is left out of it, and told apart.
  */
 import { connect, type Socket } from 'node:net';
@@ -38,6 +38,8 @@ export interface LoadResult {
   readonly refused: Readonly<Record<string, number>>;
   /** Of each watched process. */
   readonly cpuMs: readonly number[];
+  /** Of this process, over the same time. */
+  readonly clientCpuMs: number;
   readonly latency: HistogramText;
   /** How late this process itself was with events that were due. */
   readonly lateness: HistogramText;
@@ -64,7 +66,7 @@ class LoadClient {
   readonly #refused: Record<string, number> = {};
   readonly #latency = new Histogram();
   readonly #lateness = new Histogram();
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<true>();
 
   constructor(options: LoadOptions) {
     this.#options = options;
@@ -83,11 +85,13 @@ class LoadClient {
 
     await this.#until(this.#from);
     const cpuBefore = watch.map(cpuMs);
+    const ownCpuBefore = process.cpuUsage();
     const measuredFrom = performance.now();
     this.#answered = 0;
     await this.#until(this.#to);
     const cpuAfter = watch.map(cpuMs);
     const elapsedMs = performance.now() - measuredFrom;
+    const ownCpu = process.cpuUsage(ownCpuBefore);
     const answered = this.#answered;
 
     this.#isOver = true;
@@ -100,13 +104,14 @@ class LoadClient {
       elapsedMs,
       refused: this.#refused,
       cpuMs: cpuAfter.map((after, index) => after - cpuBefore[index]!),
+      clientCpuMs: (ownCpu.user + ownCpu.system) / 1000,
       latency: this.#latency.toJSON(),
       lateness: this.#lateness.toJSON(),
     };
   }
 
   /** @throws Error when a connection fails before */
-  #until(time: number): Promise<void> {
+  #until(time: number): Promise<unknown> {
     return Promise.race([this.#ended.promise, new Promise<void>((resolve) => setTimeout(resolve, time - performance.now()))]);
   }
 
@@ -170,12 +175,12 @@ class LoadClient {
   }
 
   #endWhenDone(): void {
-    if (this.#isOver && this.#open === 0 && this.#waitingHead >= this.#waiting.length) this.#ended.resolve();
+    if (this.#isOver && this.#open === 0 && this.#waitingHead >= this.#waiting.length) this.#ended.resolve(true);
   }
 }
 
 class Connection {
-  readonly connected: Promise<void>;
+  readonly connected: Promise<true>;
   readonly #socket: Socket;
   readonly #head = new HttpHead();
   readonly #onAnswer: (startedAt: number, status: number) => void;
@@ -187,7 +192,7 @@ class Connection {
   constructor(port: number, told: { answered: (startedAt: number, status: number) => void; failed: (error: Error) => void }) {
     this.#onAnswer = told.answered;
     this.#onFailure = told.failed;
-    const connected = Promise.withResolvers<void>();
+    const connected = Promise.withResolvers<true>();
     this.connected = connected.promise;
     this.#socket = connect({
       host: '127.0.0.1',
@@ -196,7 +201,7 @@ class Connection {
       // One buffer for all: it is read before the next socket gets its turn.
       onread: { buffer: readBuffer, callback: (count) => this.#onRead(count) },
     });
-    this.#socket.once('connect', () => connected.resolve());
+    this.#socket.once('connect', () => connected.resolve(true));
     this.#socket.on('error', (error) => {
       connected.reject(error);
       this.#onFailure(error);

@@ -23,10 +23,8 @@ export interface SubscriberOptions {
 export interface MeasureOptions {
   /** Arrive before what counts. */
   readonly skip: number;
-  /** How many count; undefined for all within the time. */
-  readonly events?: number;
-  /** How long counts; undefined for all of the events. */
-  readonly durationMs?: number;
+  /** How many count. */
+  readonly events: number;
   /** Whether the events carry the time of sending. */
   readonly isStamped?: boolean;
   /** Processes whose CPU time is taken at both ends. */
@@ -68,18 +66,16 @@ function count(current: Measurement, bytes: Buffer, from: number, headEnd: numbe
   }
   if (current.startedAt === 0) begin(current); // nothing to skip
   if (current.isStamped === true) delays.record(machineMicroseconds() - Number(headerValue(bytes, from, headEnd, `${sentAtHeader}:`)));
-  if (current.events !== undefined && arrived >= current.skip + current.events) end(current);
+  if (arrived >= current.skip + current.events) end(current);
 }
 
 function begin(current: Measurement): void {
   current.cpuBefore = current.watch.map(cpuMs);
   current.startedAt = performance.now();
   delays = new Histogram();
-  if (current.durationMs !== undefined) setTimeout(() => end(current), current.durationMs);
 }
 
 function end(current: Measurement): void {
-  if (measurement !== current) return;
   measurement = undefined;
   current.done({
     events: arrived - current.skip,
