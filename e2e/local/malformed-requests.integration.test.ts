@@ -23,14 +23,14 @@ const target = '/default/orders';
 /** The topic of the channel `small` takes records of this size and no more. */
 const smallTopicBytes = 20_000;
 const requestTimeout = '2s';
-const headerLimit = '16KiB';
 
 const attributes = { 'ce-specversion': '1.0', 'ce-id': 'bad', 'ce-source': '/e2e', 'ce-type': 'test' };
 const event = { specversion: '1.0', id: 'bad', source: '/e2e', type: 'test' };
 
 /** A valid binary event, changed: an attribute of `undefined` is left out; `more` comes after all others. */
 function binary(name: string, expected: number, change: Record<string, string | undefined> = {}, more: HeaderLines = [], body = '{}'): Malformed {
-  const headers = Object.entries({ ...attributes, 'content-type': 'application/json', ...change }).flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const]));
+  const wanted: Record<string, string | undefined> = { ...attributes, 'content-type': 'application/json', ...change };
+  const headers = Object.entries(wanted).flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const]));
   return { name, expected, sent: request('POST', target, [...headers, ...more], body) };
 }
 function structured(name: string, expected: number, body: object | string | Buffer, contentType = 'application/cloudevents+json'): Malformed {
@@ -120,12 +120,13 @@ const groups: Readonly<Record<string, readonly Malformed[]>> = {
     batch('a batch of two versions', 400, [event, { ...event, specversion: '0.3' }]),
   ],
   'what is too large': [
-    binary('one long header', 431, {}, [['ce-ext', 'x'.repeat(20_000)]]),
-    binary('a long header that is none of ours', 431, {}, [['x-other', 'x'.repeat(20_000)]]),
-    binary('a long name', 431, {}, [['x'.repeat(20_000), '1']]),
-    binary('many headers', 431, {}, repeated(1_200, (n) => [`ce-a${n}`, 'x'])),
-    binary('very many short headers', 431, {}, repeated(5_000, () => ['a', 'b'])),
-    raw('a long target', request('POST', `/${'x'.repeat(20_000)}`, []), 431),
+    binary('one long header', 431, {}, [['ce-ext', 'x'.repeat(40_000)]]),
+    binary('a long header that is none of ours', 431, {}, [['x-other', 'x'.repeat(40_000)]]),
+    binary('a long name', 431, {}, [['x'.repeat(40_000), '1']]),
+    // Node leaves out what comes after the thousandth header: an event without some of its attributes would be taken.
+    binary('more headers than are read', 431, {}, repeated(1_200, (n) => [`ce-a${n}`, 'x'])),
+    binary('as many headers as the head can hold', 431, {}, repeated(5_000, () => ['a', 'b'])),
+    raw('a long target', request('POST', `/${'x'.repeat(40_000)}`, []), 431),
     raw('a body beyond the topic, announced', request('POST', '/default/small', Object.entries(attributes), 'x'.repeat(smallTopicBytes + 1)), 413),
     raw('a body of megabytes, announced', request('POST', '/default/small', Object.entries(attributes), 'x'.repeat(3_000_000)), 413),
     raw('a body beyond the topic, in chunks', request('POST', '/default/small', [...Object.entries(attributes), ['Transfer-Encoding', 'chunked']], chunked(Buffer.alloc(smallTopicBytes + 1))), 413),
@@ -243,7 +244,7 @@ describe('malformed requests', () => {
     await Promise.all([world.channel('orders', 3), world.channel('small', 1, { 'max.message.bytes': String(smallTopicBytes) })]);
     subscriber = await world.subscriber();
     world.subscription('all', 'orders', subscriber.uri);
-    [receiver] = await Promise.all([world.receiver({ env: { REQUEST_TIMEOUT: requestTimeout, HEADER_LIMIT: headerLimit } }), world.dispatcher()]);
+    [receiver] = await Promise.all([world.receiver({ env: { REQUEST_TIMEOUT: requestTimeout } }), world.dispatcher()]);
     goodEvents = sendEvents({ urls: [receiver.url('orders')], count: 1_000_000, keys: 5, pauseMs: 5, signal: meanwhile.signal });
     await waitFor('the first good event', () => subscriber.accepted.length > 0, { timeoutMs: patienceMs });
   });
@@ -273,6 +274,19 @@ describe('malformed requests', () => {
     }
   });
 
+  it('lets a sender that is still writing read why it was refused', async () => {
+    const body = (): ReadableStream => ReadableStream.from(Array.from({ length: 40 }, () => new Uint8Array(64 * 1024)));
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const { status } = await fetch(receiver.url('small'), { method: 'POST', headers: attributes, body: body(), duplex: 'half' });
+      expect(status).toBe(413);
+    }
+  });
+
+  it('does not wait for ever for the body of a refused request', async () => {
+    const head = request('POST', '/default/small', [...Object.entries(attributes), ['Content-Length', '9000000']]);
+    expect(await exchange(receiver.httpPort, head, { answers: 2, timeoutMs: patienceMs })).toMatchObject({ answers: [{ status: 413 }], isClosed: true });
+  });
+
   it('holds nothing of what it refused, however often', async () => {
     const quick = all.filter(({ expected }) => expected !== 408);
     await sendAll(quick);
@@ -281,7 +295,7 @@ describe('malformed requests', () => {
     expect((await metric(receiver, 'process_resident_memory_bytes')) - before).toBeLessThan(64 * 1024 * 1024);
   });
 
-  it('lost, refused and delayed no good event meanwhile, and still runs', async () => {
+  it('lost and refused no good event meanwhile, and still runs', async () => {
     meanwhile.abort();
     const { acknowledged, refusals } = await goodEvents;
     expect([...refusals]).toEqual([]);

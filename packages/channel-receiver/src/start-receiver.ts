@@ -89,9 +89,17 @@ export async function startReceiver(options: ReceiverOptions, { resources, kafka
     stop: async () => {
       isStopping = true;
       await delay(options.shutdownDelayMs);
-      const giveUp = setTimeout(() => pump.abandon(new Fault('CLOSED', 'the receiver is shutting down', { retriable: true })), options.drainTimeoutMs);
-      await server.drain();
-      await pump.drained(); // events whose senders went away are stored all the same
+      const late = Promise.withResolvers<undefined>();
+      const giveUp = setTimeout(() => {
+        pump.abandon(new Fault('CLOSED', 'the receiver is shutting down', { retriable: true }));
+        // After the answers that follow from it: then only senders are left that do not get done, or wait for a Kafka that does not.
+        setImmediate(() => {
+          server.cut();
+          late.resolve(undefined);
+        });
+      }, options.drainTimeoutMs);
+      // Events whose senders went away are stored all the same.
+      await Promise.race([server.drain().then(() => pump.drained()), late.promise]);
       clearTimeout(giveUp);
       health.close();
       channels.close();

@@ -30,6 +30,8 @@ export interface ConsumeLimits {
 
 const firstRebuildDelayMs = 200;
 const lastRebuildDelayMs = 10_000;
+/** A refused commit is made again after this long, however short the interval is. */
+const commitRetryDelayMs = 100;
 
 export class ConsumerGroup {
   readonly desired: DesiredConsumer;
@@ -48,6 +50,7 @@ export class ConsumerGroup {
   #commitTimer: NodeJS.Timeout | undefined;
   #committing: Promise<void> | undefined;
   #lastCommitAt = 0;
+  #isCommitRefused = false;
   readonly #ended = new AbortController();
 
   constructor(desired: DesiredConsumer, io: ConsumeIo, limits: ConsumeLimits) {
@@ -150,7 +153,7 @@ export class ConsumerGroup {
       if (lane !== undefined && kept) {
         before.delete(partition);
         this.#lanes.set(partition, lane);
-      } else this.#lanes.set(partition, this.#createLane(partition));
+      } else if (!this.#isStopping) this.#lanes.set(partition, this.#createLane(partition)); // else it is the next member's
     }
     for (const lane of before.values()) this.#stopLane(lane);
     for (const lane of this.#lanes.values()) lane.proceed();
@@ -165,7 +168,8 @@ export class ConsumerGroup {
     this.#io.log.error({ channel, subscription, partition }, 'committed offset is outside the log, going on with the oldest record');
     const lane = this.#lanes.get(partition);
     if (lane !== undefined) this.#stopLane(lane);
-    this.#lanes.set(partition, this.#createLane(partition));
+    this.#lanes.delete(partition);
+    if (!this.#isStopping) this.#lanes.set(partition, this.#createLane(partition));
   }
 
   #onLost(fault: Fault): void {
@@ -239,7 +243,8 @@ export class ConsumerGroup {
 
   #commitSoon(): void {
     if (this.#commitTimer !== undefined || this.#committing !== undefined || this.#isStopping) return;
-    const waitMs = this.#limits.commitIntervalMs - (performance.now() - this.#lastCommitAt);
+    const intervalMs = this.#isCommitRefused ? Math.max(commitRetryDelayMs, this.#limits.commitIntervalMs) : this.#limits.commitIntervalMs;
+    const waitMs = intervalMs - (performance.now() - this.#lastCommitAt);
     if (waitMs <= 0) void this.#commit();
     else {
       this.#commitTimer = setTimeout(() => {
@@ -264,10 +269,12 @@ export class ConsumerGroup {
       .commit(moved.map(({ lane, commitOffset }) => ({ topic, partition: lane.partition, commitOffset })))
       .then(
         () => {
+          this.#isCommitRefused = false;
           for (const { lane, commitOffset } of moved) lane.committed = commitOffset;
           this.#io.metrics.commits.inc();
         },
         (error: unknown) => {
+          this.#isCommitRefused = true;
           this.#io.metrics.commitFailures.inc();
           this.#io.log.debug({ groupId: this.desired.groupId, err: error }, 'offsets not committed');
         },

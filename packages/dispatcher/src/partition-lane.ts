@@ -110,7 +110,7 @@ export class PartitionLane {
   }
 
   #start(): void {
-    if (this.#isSuspended) return;
+    if (this.#isSuspended || this.#draining.signal.aborted) return; // a rebalance that ends does not end a drain
     for (let record = this.#queue.next(); record !== undefined; record = this.#queue.next()) {
       this.#inFlight++;
       this.#tracker.start(record.offset);
@@ -122,8 +122,8 @@ export class PartitionLane {
     const outcome = await this.#io.dispatch(record, this.#draining.signal);
     this.#inFlight--;
     if (!this.#stopped.signal.aborted) {
-      if (outcome.kind === 'interrupted') this.#isSuspended = true; // the records after it must not overtake it
-      else this.#tracker.settle(record.offset);
+      // Interrupted by a drain, which also keeps back the records after it.
+      if (outcome.kind !== 'interrupted') this.#tracker.settle(record.offset);
       this.#queue.done(record);
       this.#account(-queuedSize(record));
       if (this.#isPaused && this.#queuedBytes <= this.#io.queueLimitBytes() / 2) {

@@ -1,5 +1,4 @@
 /** `npm start`: the command line, the terminal, and the signals. */
-import { resolve } from 'node:path';
 import { exitOnFailure, createLogger, stopOnSignals } from '@knative-kafka/common/io';
 import { readArguments, usage } from './config.ts';
 import { createTerminal } from './io/terminal.ts';
@@ -11,7 +10,9 @@ const stopTimeoutMs = 9_500;
 exitOnFailure(run());
 
 async function run(): Promise<void> {
-  const read = readArguments(process.argv.slice(2), process.env);
+  const home = process.cwd();
+  // npm runs scripts in the clone; what was typed is relative to where it was typed.
+  const read = readArguments(process.argv.slice(2), process.env, { home, typedIn: process.env['INIT_CWD'] ?? home });
   if ('help' in read) {
     process.stdout.write(usage);
     return;
@@ -21,10 +22,7 @@ async function run(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  const home = process.cwd();
   const terminal = createTerminal(process.stdout, process.env);
-  // npm runs scripts in the clone; what was typed is relative to where it was typed.
-  const manifestsDir = resolve(process.argv.includes('--manifests') ? (process.env['INIT_CWD'] ?? home) : home, read.manifestsDir);
   const state: { running?: RunningStandalone } = {};
   stopOnSignals({
     timeoutMs: stopTimeoutMs,
@@ -35,5 +33,5 @@ async function run(): Promise<void> {
       await state.running.stop();
     },
   });
-  state.running = await startStandalone({ ...read, manifestsDir }, home, process.env, terminal);
+  state.running = await startStandalone(read, home, process.env, terminal);
 }

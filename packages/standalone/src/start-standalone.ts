@@ -24,14 +24,14 @@ export interface RunningStandalone {
 /** Together, and with Kafka's own end, less than the ten seconds that Ctrl-C may take. */
 const drainTimes = { receiver: { drainTimeoutMs: 3_000 }, dispatcher: { drainTimeoutMs: 4_000 } };
 
-/** @param home the clone's folder: data and logs go to its `.local/` */
+/** @param home the clone's folder, with its docker-compose.yml */
 export async function startStandalone(options: StartOptions, home: string, env: Readonly<Record<string, string | undefined>>, terminal: Terminal): Promise<RunningStandalone> {
-  const logFolder = join(home, '.local', 'log');
+  const logFolder = join(options.dataDir, 'log');
   mkdirSync(logFolder, { recursive: true });
   const logFile = createWriteStream(join(logFolder, 'standalone.log'), { flags: 'a' });
   const log = createLogger('standalone', 'info', (line) => logFile.write(line));
 
-  const ownKafka = options.kafkaBrokers === undefined ? await startOwnKafka(home, (text) => terminal.progress(text)) : undefined;
+  const ownKafka = options.kafkaBrokers === undefined ? await startOwnKafka(home, options.dataDir, { onProgress: (text) => terminal.progress(text), onEnded: (text) => terminal.warn(text) }) : undefined;
   const brokers = ownKafka?.brokers ?? options.kafkaBrokers ?? [];
   const stops: (() => Promise<void> | void)[] = [];
   const stop = async (): Promise<void> => {
@@ -101,6 +101,7 @@ class Announcements {
   readonly #told = new Map<string, string>();
   readonly #toldProblems = new Set<string>();
   #latest: readonly ResourceStatus[] = [];
+  #hasLooked = false;
   #hasStarted = false;
   #waiters: (() => void)[] = [];
 
@@ -110,13 +111,14 @@ class Announcements {
 
   statuses(statuses: readonly ResourceStatus[]): void {
     this.#latest = statuses;
+    this.#hasLooked = true;
     if (this.#hasStarted) this.#tell();
     for (const wake of this.#waiters.splice(0)) wake();
   }
 
   /** Resources that wait for something else (a mistake in a manifest, a missing channel) do not hold up the others. */
   async untilReady(isReceiverReady: () => boolean): Promise<void> {
-    const isSettled = (): boolean => isReceiverReady() && this.#latest.length > 0 && this.#latest.every((status) => readyOf(status).status !== 'Unknown' || readyOf(status).reason === 'ChannelReferenceFailed');
+    const isSettled = (): boolean => isReceiverReady() && this.#hasLooked && this.#latest.every((status) => readyOf(status).status !== 'Unknown' || readyOf(status).reason === 'ChannelReferenceFailed');
     const deadline = Date.now() + 60_000;
     while (!isSettled() && Date.now() < deadline) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }

@@ -21,6 +21,9 @@ describe('addressedChannel', () => {
     ['127.0.0.1:8080', '/shop/orders?x=1', 'orders'],
     [undefined, '/shop/returns', 'returns'],
     ['orders-kn-channel.shop.svc.cluster.local', '/shop/returns', 'returns'], // a path says more than a host
+    ['127.0.0.1:8080', 'http://orders-kn-channel.shop.svc:80', 'orders'], // as written to a proxy: its host counts
+    ['127.0.0.1:8080', 'HTTP://orders-kn-channel.shop.svc/?x=1', 'orders'],
+    [undefined, 'https://example.com/shop/returns', 'returns'],
   ])('host %s, path %s is %s', (host, target, route) => {
     expect(addressedChannel(addresses, host, target)).toBe(route);
   });
@@ -35,6 +38,11 @@ describe('addressedChannel', () => {
     ['127.0.0.1', '/shop/orders/more'],
     ['127.0.0.1', '//shop/orders'],
     ['', '/'],
+    ['orders-kn-channel.shop', '*'],
+    ['orders-kn-channel.shop', ''],
+    ['orders-kn-channel.shop', 'http://'],
+    ['orders-kn-channel.shop', 'http://unknown-kn-channel.shop/'],
+    ['orders-kn-channel.shop', 'ftp://orders-kn-channel.shop/'],
   ])('host %s, path %s is nothing', (host, target) => {
     expect(addressedChannel(addresses, host, target)).toBeUndefined();
   });

@@ -27,8 +27,13 @@ export function channelAddresses<Route>(channels: Iterable<{ readonly key: strin
  * @returns undefined where nothing is addressed
  */
 export function addressedChannel<Route>(addresses: ChannelAddresses<Route>, host: string | undefined, target: string): Route | undefined {
+  if (!target.startsWith('/')) {
+    // Absolute form, as a client behind a proxy writes it: its host counts (RFC 9112 §3.2.2).
+    const absolute = /^https?:\/\/([^/?]*)(.*)$/is.exec(target);
+    return absolute === null ? undefined : addressedChannel(addresses, absolute[1], absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]!}`);
+  }
   const path = withoutQuery(target);
-  if (path === '/' || path === '') return host === undefined ? undefined : addresses.byHost.get(hostName(host));
+  if (path === '/') return host === undefined ? undefined : addresses.byHost.get(hostName(host));
   return addresses.byPath.get(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path);
 }
 

@@ -46,6 +46,17 @@ export const methodNotAllowed: Answer = {
   problem: { title: 'Method not allowed', detail: 'send events with POST' },
 };
 
+/** What HTTP itself does not allow. */
+export function badRequest(detail: string): Answer {
+  return { status: 400, problem: { title: 'Bad request', detail } };
+}
+
+export function tooManyHeaders(limit: number): Answer {
+  return { status: 431, problem: { title: 'Too many headers', detail: `at most ${limit} headers are accepted here` } };
+}
+
+export const unknownExpectation: Answer = { status: 417, problem: { title: 'Unknown expectation', detail: 'of the header Expect only 100-continue is understood' } };
+
 export function encodedBody(contentEncoding: string): Answer {
   return { status: 415, problem: { title: 'Unsupported content encoding', detail: `expected a body without Content-Encoding, got "${clip(contentEncoding)}"`, attribute: 'content-encoding' } };
 }

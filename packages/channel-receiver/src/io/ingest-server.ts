@@ -4,17 +4,19 @@
  * All that is HTTP stays here: what is behind sees hosts, paths, header text and bytes, and answers with values.
  * Input is bounded in every direction: head, body, time to send, connections.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Express } from 'express';
 import { addProbes, createApp, listen, type Logger, type Readiness } from '@knative-kafka/common/io';
-import { allowedMethods, methodNotAllowed, type Answer } from '../core/receive-response.ts';
+import { allowedMethods, badRequest, methodNotAllowed, tooManyHeaders, unknownExpectation, type Answer } from '../core/receive-response.ts';
 import type { Admission, Receive, RequestHead } from '../receive.ts';
 
 export interface IngestServer {
   readonly port: number;
   /** Stops accepting, lets what is under way finish, and resolves when the last connection is closed. */
   drain(): Promise<void>;
+  /** Closes every connection, whatever is under way on it. */
+  cut(): void;
 }
 
 export interface IngestOptions {
@@ -57,24 +59,34 @@ export async function startIngestServer(options: IngestOptions): Promise<IngestS
   });
   server.maxConnections = options.maxConnections;
   server.maxHeadersCount = 0; // otherwise Node leaves out the thousandth and says nothing; the head's bytes are bounded
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.method === 'POST') ingest(request, response, options, state, false);
+  const handle = (request: IncomingMessage, response: ServerResponse, asksFirst: boolean): void => {
+    const head = readHead(request);
+    if (request.method === 'POST') ingest(request, response, head, options, state, asksFirst);
+    else if ('status' in head) refuse(request, response, head);
     else app(request, response);
-  });
+  };
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => handle(request, response, false));
   // With "Expect: 100-continue" a sender asks before it sends the body; a refusal then costs it nothing.
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.method === 'POST') ingest(request, response, options, state, true);
-    else app(request, response);
-  });
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => handle(request, response, true));
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => refuse(request, response, unknownExpectation));
   server.on('clientError', answerBrokenRequest);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   const port = await listen(server, options.port, '0.0.0.0');
   return {
     port,
     drain: async () => {
       state.isDraining = true;
-      await closeGently(server);
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      // A connection opened ahead of its first request is none of the idle ones to Node, and would be waited for.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      await closed;
     },
+    cut: () => server.closeAllConnections(),
   };
 }
 
@@ -84,7 +96,8 @@ function ingestApp(options: IngestOptions): Express {
   addProbes(app, options.readiness);
   options.extend?.(app);
   // CloudEvents webhook specification §4: a receiver that is asked says that it takes events, from anyone, at any rate.
-  app.options('/{*path}', (request, response) => {
+  app.use((request, response, next) => {
+    if (request.method !== 'OPTIONS') return next();
     response.set('Allow', allowedMethods);
     const origin = request.get('WebHook-Request-Origin');
     if (origin !== undefined) response.set('WebHook-Allowed-Origin', origin === '' ? '*' : origin).set('WebHook-Allowed-Rate', '*');
@@ -94,11 +107,10 @@ function ingestApp(options: IngestOptions): Express {
   return app;
 }
 
-function ingest(request: IncomingMessage, response: ServerResponse, options: IngestOptions, state: ServerState, asksFirst: boolean): void {
+function ingest(request: IncomingMessage, response: ServerResponse, head: RequestHead | Answer, options: IngestOptions, state: ServerState, asksFirst: boolean): void {
   const startedAt = process.hrtime.bigint();
   const { receive } = options;
-  const head = readHead(request);
-  const admission = receive.admit(head);
+  const admission = 'status' in head ? head : receive.admit(head);
   const answer = (value: Answer): void => {
     options.onAnswer('route' in admission ? admission.route.key : undefined, value.status, Number(process.hrtime.bigint() - startedAt) / 1e9);
     if (state.isDraining) response.shouldKeepAlive = false;
@@ -125,20 +137,38 @@ function ingest(request: IncomingMessage, response: ServerResponse, options: Ing
   });
 }
 
-/** One pass over the headers as they came; Node's own header object would be built for nothing. */
-function readHead(request: IncomingMessage): RequestHead {
+function refuse(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  sendAnswer(response, answer);
+  discardBody(request);
+}
+
+/**
+ * One pass over the headers as they came; Node's own header object would be built for nothing.
+ * @returns an answer where the head is none that HTTP allows
+ */
+function readHead(request: IncomingMessage): RequestHead | Answer {
   const { rawHeaders } = request;
+  if (rawHeaders.length > 2 * headerCountLimit) return tooManyHeaders(headerCountLimit);
+  let hosts = 0;
   let host: string | undefined;
   let contentLength: number | undefined;
   let isBatch = false;
   let contentEncoding: string | undefined;
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]!;
-    if (name.length === 4 && name.toLowerCase() === 'host') host ??= rawHeaders[at + 1];
-    else if (name.length === 14 && name.toLowerCase() === 'content-length') contentLength = Number(rawHeaders[at + 1]);
+    if (name.length === 4 && name.toLowerCase() === 'host') {
+      hosts++;
+      host = rawHeaders[at + 1];
+    } else if (name.length === 14 && name.toLowerCase() === 'content-length') contentLength = Number(rawHeaders[at + 1]);
     else if (name.length === 12 && name.toLowerCase() === 'content-type') isBatch = rawHeaders[at + 1]!.toLowerCase().startsWith('application/cloudevents-batch');
-    else if (name.length === 16 && name.toLowerCase() === 'content-encoding') contentEncoding = rawHeaders[at + 1]!.toLowerCase();
+    else if (name.length === 16 && name.toLowerCase() === 'content-encoding') {
+      const coding = rawHeaders[at + 1]!.toLowerCase();
+      contentEncoding = contentEncoding === undefined ? coding : `${contentEncoding}, ${coding}`;
+    }
   }
+  // RFC 9112 §3.2. With two of them the channel would depend on who looks.
+  if (hosts > 1) return badRequest(`expected one Host header, got ${hosts}`);
+  if (hosts === 0 && request.httpVersion === '1.1') return badRequest('expected a Host header, got none');
   return { host, target: request.url ?? '/', contentLength, isBatch, contentEncoding };
 }
 
@@ -207,12 +237,4 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
   const detail = status === 431 ? 'the head of the request is too long' : status === 408 ? 'the request did not arrive in time' : `not an HTTP/1.1 request: ${error.message}`;
   const body = problemBody({ status, problem: { title, detail } });
   socket.end(`HTTP/1.1 ${status} ${title}\r\nConnection: close\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\n\r\n${body.toString('latin1')}`);
-}
-
-/** Closed connections are waited for, idle ones closed; those that become idle meanwhile close with their answer. */
-async function closeGently(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
 }

@@ -38,10 +38,21 @@ export class Fault extends Error {
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let current = error, depth = 0; current !== undefined && current !== null && depth < 6; depth++) {
-    const message = current instanceof Error ? current.message || current.name : typeof current === 'string' ? current : JSON.stringify(current);
+    const message = current instanceof Error ? current.message || current.name : textOf(current);
     if (message !== '' && !parts.some((part) => part.includes(message))) parts.push(message);
     if (current instanceof AggregateError && current.errors.length > 0) current = current.errors[0];
     else current = current instanceof Error ? current.cause : undefined;
   }
   return parts.join(': ');
+}
+
+/** What was thrown and is no error: an object as JSON where it can be. */
+function textOf(thrown: unknown): string {
+  if (typeof thrown === 'string') return thrown;
+  if (typeof thrown !== 'object') return (thrown as number | bigint | boolean | symbol).toString();
+  try {
+    return JSON.stringify(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown); // it goes round in a circle
+  }
 }

@@ -38,7 +38,7 @@ export interface PumpLimits {
   readonly metadataMaxAgeMs: number;
 }
 
-/** Called once per record: with nothing when Kafka has acknowledged it, with the reason when it will not be stored. */
+/** Called once per record: with nothing when Kafka has acknowledged it, with the reason when it will not be stored. May append. */
 export type Settle = (fault?: Fault) => void;
 
 interface Entry {
@@ -217,6 +217,11 @@ export class ProducePump {
     this.#startSoon(broker);
   }
 
+  /** After settling, which may have appended to the queue, and then has scheduled it. */
+  #scheduleWaiting(queue: PartitionQueue): void {
+    if (queue.head < queue.entries.length && !queue.scheduled) this.#schedule(queue);
+  }
+
   #broker(id: number): BrokerState {
     let broker = this.#brokers.get(id);
     if (broker === undefined) {
@@ -287,7 +292,7 @@ export class ProducePump {
         queue.failures = 0;
         queue.maxRecords = Infinity;
         this.#settle(entries);
-        if (queue.head < queue.entries.length) this.#schedule(queue);
+        this.#scheduleWaiting(queue);
       }
     });
     if (broker.ready.length > 0) this.#startSoon(broker);
@@ -304,14 +309,14 @@ export class ProducePump {
     if (!fault.retriable) {
       queue.maxRecords = Infinity;
       this.#settle(entries, fault);
-      if (queue.head < queue.entries.length) this.#schedule(queue);
+      this.#scheduleWaiting(queue);
       return;
     }
     this.#retries++;
     queue.failures++;
+    queue.scheduled = true; // before anything is settled, which may append
     putBack(queue, entries);
     this.#expire(queue, this.#io.now(), fault);
-    queue.scheduled = true;
     this.#reconsider(queue);
   }
 

@@ -57,7 +57,8 @@ export function bytes(env: string, options: About<string> & { default: string })
     const match = /^(\d{1,12})(B|KiB|MiB|GiB)?$/.exec(text);
     if (match === null) return undefined;
     const factor = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }[match[2] ?? 'B'] ?? 1;
-    return Number(match[1]) * factor;
+    const value = Number(match[1]) * factor;
+    return Number.isSafeInteger(value) ? value : undefined;
   });
 }
 
@@ -90,7 +91,11 @@ export function resourceName(env: string, options: About<string>): Setting<strin
 export function bootstrapServers(env: string, options: About<string>): Setting<readonly string[]> {
   return setting<readonly string[]>(env, 'host:port, several separated by commas', options, true, (text) => {
     const servers = text.split(',').map((server) => server.trim());
-    return servers.every((server) => /^(\[[0-9a-fA-F:.]+\]|[^\s:,/]+):\d{1,5}$/.test(server)) ? servers : undefined;
+    const isServer = (server: string): boolean => {
+      const portText = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:,/]+):(\d{1,5})$/.exec(server)?.[1];
+      return portText !== undefined && Number(portText) >= 1 && Number(portText) <= 65_535;
+    };
+    return servers.every(isServer) ? servers : undefined;
   });
 }
 

@@ -15,20 +15,29 @@ export interface OwnKafka {
   stop(): Promise<void>;
 }
 
+export interface OwnKafkaListener {
+  readonly onProgress: (text: string) => void;
+  /** It ended by itself. */
+  readonly onEnded: (text: string) => void;
+}
+
 const run = promisify(execFile);
 const composePort = 9092;
 const composeStartTimeoutMs = 180_000;
 
-/** @param home the clone's folder: data goes to its `.local/` */
-export async function startOwnKafka(home: string, onProgress: (text: string) => void): Promise<OwnKafka> {
+/**
+ * @param home    the clone's folder, with its docker-compose.yml
+ * @param dataDir where the data goes, unless it is kept by docker
+ */
+export async function startOwnKafka(home: string, dataDir: string, { onProgress, onEnded }: OwnKafkaListener): Promise<OwnKafka> {
   // Not part of the bundle: where a Kafka is given (images, composed services), this package is not there.
   const localCluster = await import('@knative-kafka/local-cluster');
   const java = await localCluster.checkJava();
   const maven = (await localCluster.kafkaJarsCached()) ? { ok: true as const } : await localCluster.checkMaven();
   if (java.ok && maven.ok) {
-    const dataDir = join(home, '.local', 'kafka');
-    const cluster = await localCluster.startKafka({ dataDir, persistent: true, onProgress });
-    return { brokers: cluster.bootstrap.split(','), description: `Apache Kafka ${localCluster.kafkaVersion}, data in .local/kafka`, stop: () => cluster.stop() };
+    const folder = join(dataDir, 'kafka');
+    const cluster = await localCluster.startKafka({ dataDir: folder, persistent: true, onProgress, onBrokerEnded: onEnded });
+    return { brokers: cluster.bootstrap.split(','), description: `Apache Kafka ${localCluster.kafkaVersion}, data in ${folder}`, stop: () => cluster.stop() };
   }
   const docker = await localCluster.checkDockerEngine();
   if (docker.ok) return startComposed(home, onProgress);

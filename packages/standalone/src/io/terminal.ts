@@ -1,6 +1,8 @@
 /**
  * What people see: colour on a terminal, plain lines elsewhere, progress that replaces itself.
  */
+import { stripVTControlCharacters } from 'node:util';
+
 export interface Terminal {
   print(text: string): void;
   warn(text: string): void;
@@ -44,9 +46,13 @@ export function createTerminal(stream: NodeJS.WriteStream, env: Readonly<Record<
   };
 }
 
-/** Columns as wide as their longest cell. */
+/** Columns as wide as their longest cell, as seen: colour takes no room. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
-  return rows.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join('  ')).join('\n');
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, widthOf(cell))));
+  return rows.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell + ' '.repeat(widths[column]! - widthOf(cell)))).join('  ')).join('\n');
+}
+
+function widthOf(text: string): number {
+  return stripVTControlCharacters(text).length;
 }

@@ -119,21 +119,28 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+/**
+ * One compiler for all kinds. It does not check the schemas themselves, which are constants under test: the schema of
+ * schemas would be compiled for that in every process.
+ */
+const ajv = new Ajv({
+  strict: false,
+  allErrors: true,
+  verbose: true,
+  meta: false,
+  validateSchema: false,
+  useDefaults: true,
+  formats: {
+    int32: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 31 },
+    int64: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 63 },
+  },
+});
+
 const validators = new WeakMap<CrdSchema, ValidateFunction>();
 
 function validatorOf(schema: CrdSchema): ValidateFunction {
   let validate = validators.get(schema);
   if (validate === undefined) {
-    const ajv = new Ajv({
-      strict: false,
-      allErrors: true,
-      verbose: true,
-      useDefaults: true,
-      formats: {
-        int32: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 31 },
-        int64: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 63 },
-      },
-    });
     validate = ajv.compile(schema);
     validators.set(schema, validate);
   }

@@ -29,7 +29,13 @@ const answerCodes: Readonly<Record<string, FaultCode>> = {
   POLICY_VIOLATION: 'TOPIC_REJECTED',
 };
 
-type Links = { readonly errors?: readonly unknown[]; readonly cause?: unknown; readonly originalError?: unknown };
+type Links = {
+  readonly errors?: readonly unknown[];
+  /** kafkajs, of consumer groups that cannot be deleted. */
+  readonly groups?: readonly { readonly error?: unknown }[];
+  readonly cause?: unknown;
+  readonly originalError?: unknown;
+};
 
 /** An error and what it wraps, outermost first, one path down. */
 function chain(error: unknown): readonly object[] {
@@ -37,7 +43,7 @@ function chain(error: unknown): readonly object[] {
   for (let current = error; typeof current === 'object' && current !== null && found.length < 8; ) {
     found.push(current);
     const links = current as Links;
-    current = links.errors?.[0] ?? links.cause ?? links.originalError;
+    current = links.errors?.[0] ?? links.groups?.[0]?.error ?? links.cause ?? links.originalError;
   }
   return found;
 }

@@ -4,9 +4,11 @@
  * Used the obvious way kafkajs loses and repeats acknowledged events. The rules that keep it safe stand beside the
  * lines that follow them (P1-P9, C1-C8; docs/adr/0004), and each has a test in port.integration.test.ts.
  */
+import { connect, isIP, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { compressionsAlgorithms, ConnectionPool, findCoordinatorV6, offsetCommitV8 } from '@platformatic/kafka';
-import kafkajs, { type Consumer, type EachBatchPayload, type Kafka as KafkajsClient, type KafkaMessage, type logCreator, type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
+import kafkajs, { type Consumer, type EachBatchPayload, type ISocketFactoryArgs, type Kafka as KafkajsClient, type KafkaMessage, type logCreator, type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
 import { parseBroker } from './broker-address.ts';
@@ -31,6 +33,7 @@ type OnLog = (message: string, fields: Readonly<Record<string, unknown>>) => voi
 const innerRetries = { retries: 0 };
 /** Its first call on a new client finds no broker, learns the brokers, and works when it is repeated. */
 const adminRetries = { initialRetryTime: 50, retries: 3 };
+/** Few: a member whose coordinator is gone neither finds the new one nor can it commit until it joins anew (rule C1). */
 const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) };
 
 /**
@@ -42,17 +45,65 @@ function fromAnywhere(brokers: readonly string[]): string[] {
   return [...brokers.slice(first), ...brokers.slice(0, first)];
 }
 
-function createClient(options: KafkaConnection, retry: object, onLog?: OnLog): KafkajsClient {
+/**
+ * The connections of one client, to end it for good: kafkajs loses track of some when others break, and a client that is
+ * closed while it still connects comes back to life with its next try.
+ */
+class Sockets {
+  readonly #open = new Set<Socket>();
+  #isEnded = false;
+
+  /** `ssl` is null without TLS, which kafkajs's own type does not tell. */
+  create({ host, port, ssl, onConnect }: Omit<ISocketFactoryArgs, 'ssl'> & { readonly ssl: ConnectionOptions | null }): Socket {
+    if (this.#isEnded) throw new Error('the client has ended');
+    const serverName = isIP(host) === 0 ? { servername: host } : {};
+    const socket = ssl === null ? connect({ host, port }, onConnect) : connectTls({ host, port, ...serverName, ...ssl }, onConnect);
+    socket.setKeepAlive(true, keepAliveMs);
+    this.#open.add(socket);
+    socket.once('close', () => this.#open.delete(socket));
+    return socket;
+  }
+
+  end(): void {
+    this.#isEnded = true;
+    // With an error, because kafkajs does not hear of a socket that merely closes, and keeps its timers.
+    for (const socket of this.#open) socket.destroy(new Error('the client has ended'));
+  }
+}
+
+const keepAliveMs = 60_000;
+
+function createClient(options: KafkaConnection, sockets: Sockets, retry: object, onLog?: OnLog): KafkajsClient {
   const createLog: logCreator = () => ({ log }) => onLog?.(log.message, log);
   return new Kafka({
     clientId: options.clientId,
     brokers: fromAnywhere(options.brokers),
+    socketFactory: (wanted) => sockets.create(wanted),
     connectionTimeout: options.connectTimeoutMs,
     requestTimeout: options.requestTimeoutMs,
     retry,
     logLevel: logLevel.INFO,
     logCreator: createLog,
   });
+}
+
+/** Closes a client for good, in order where that is still possible. */
+async function end(client: { disconnect(): Promise<void> }, sockets: Sockets): Promise<void> {
+  await client.disconnect().catch(() => undefined);
+  sockets.end();
+}
+
+/** @throws Fault KAFKA_TIMEOUT when the work takes longer; it may go on for all that */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Fault('KAFKA_TIMEOUT', `no answer in ${timeoutMs} ms`, { retriable: true })), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 // --- producer --------------------------------------------------------------------------------------------------------
@@ -63,8 +114,9 @@ const metadataTimeoutMs = 3_000;
 const renewAfterMs = 15_000;
 
 interface ProducerGeneration {
-  readonly ready: Promise<KafkajsProducerClient>;
-  readonly client: KafkajsClient;
+  readonly producer: KafkajsProducerClient;
+  readonly sockets: Sockets;
+  readonly ready: Promise<void>;
   readonly since: number;
   inFlight: number;
 }
@@ -111,8 +163,8 @@ class KafkajsProducer implements Producer {
     const generation = this.#current();
     generation.inFlight++;
     try {
-      const producer = await generation.ready;
-      const answers = await producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
+      await generation.ready;
+      const answers = await generation.producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
       const result = resultOf(batch, answers, doing);
       if ('baseOffset' in result) this.#lastSuccess = performance.now();
       return result;
@@ -124,16 +176,17 @@ class KafkajsProducer implements Producer {
       return { fault };
     } finally {
       generation.inFlight--;
-      if (generation !== this.#generation && generation.inFlight === 0) void disconnect(generation);
+      if (generation !== this.#generation && generation.inFlight === 0) void end(generation.producer, generation.sockets);
     }
   }
 
   #current(): ProducerGeneration {
     if (this.#generation === undefined) {
-      const client = createClient(this.#options, innerRetries);
+      const sockets = new Sockets();
+      const client = createClient(this.#options, sockets, innerRetries);
       // Rule P6: not idempotent. Rule P1: every message names its partition, so the partitioner is never asked.
       const producer = client.producer({ allowAutoTopicCreation: false, idempotent: false, retry: innerRetries, createPartitioner: Partitioners.DefaultPartitioner });
-      const generation: ProducerGeneration = { client, ready: producer.connect().then(() => producer), since: performance.now(), inFlight: 0 };
+      const generation: ProducerGeneration = { producer, sockets, ready: within(this.#options.connectTimeoutMs, producer.connect()), since: performance.now(), inFlight: 0 };
       generation.ready.catch(() => this.#retire(generation));
       this.#generation = generation;
     }
@@ -148,7 +201,7 @@ class KafkajsProducer implements Producer {
     this.#isClosed = true;
     const generation = this.#generation;
     this.#generation = undefined;
-    if (generation?.inFlight === 0) await disconnect(generation);
+    if (generation?.inFlight === 0) await end(generation.producer, generation.sockets);
   }
 }
 
@@ -161,12 +214,10 @@ export function resultOf({ topic, partition }: PartitionBatch, answers: readonly
   return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
 }
 
-async function disconnect(generation: ProducerGeneration): Promise<void> {
-  await generation.ready.then((producer) => producer.disconnect()).catch(() => undefined);
-}
-
 function toMessage(record: OutgoingRecord, partition: number) {
-  const headers: Record<string, string | Buffer | (string | Buffer)[]> = {};
+  // Without a prototype, because senders choose the names: "constructor" is one like any other. What an object cannot
+  // keep is the place of a repeated name (rule P7): its values stay in order, and come where the first one was.
+  const headers = Object.create(null) as Record<string, string | Buffer | (string | Buffer)[]>;
   for (const [name, value] of record.headers) {
     const earlier = headers[name];
     if (earlier === undefined) headers[name] = value;
@@ -186,10 +237,18 @@ export function createKafkajsGroupMember(connection: KafkaConnection, options: G
 
 class KafkajsGroupMember implements GroupMember {
   readonly #options: GroupMemberOptions;
+  readonly #connectTimeoutMs: number;
+  readonly #sockets = new Sockets();
   readonly #consumer: Consumer;
   /** Next offset to hand over, by partition: filters what comes again after a rebalance (rule C4). */
   readonly #nextOffset = new Map<number, bigint>();
   #assigned: ReadonlySet<number> = new Set();
+  readonly #paused = new Set<number>();
+  /**
+   * Commits under the membership held now, and rejects where that fails. `consumer.commitOffsets` would try again under
+   * later memberships, and does nothing without a word once the consumer has begun to stop (rule C5). Comes with a batch.
+   */
+  #commitNow: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
   #memberId = '';
   #lastSign = performance.now();
   #watchdog: NodeJS.Timeout | undefined;
@@ -197,7 +256,8 @@ class KafkajsGroupMember implements GroupMember {
 
   constructor(connection: KafkaConnection, options: GroupMemberOptions) {
     this.#options = options;
-    const client = createClient(connection, consumerRetries, (message, fields) => this.#onLog(message, fields));
+    this.#connectTimeoutMs = connection.connectTimeoutMs;
+    const client = createClient(connection, this.#sockets, consumerRetries, (message, fields) => this.#onLog(message, fields));
     this.#consumer = client.consumer({
       groupId: options.groupId,
       allowAutoTopicCreation: false,
@@ -221,32 +281,49 @@ class KafkajsGroupMember implements GroupMember {
     consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
     for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => { this.#lastSign = performance.now(); });
     try {
-      await consumer.connect();
+      await within(this.#connectTimeoutMs, consumer.connect());
       // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
       // twice than not at all. Where a new group starts is committed before it is joined.
       await consumer.subscribe({ topic: this.#options.topic, fromBeginning: true });
-      await consumer.run({ autoCommit: false, eachBatch: (payload) => this.#onBatch(payload) });
+      await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => this.#onBatch(payload) });
     } catch (error) {
       throw faultOf(error, `join of consumer group ${this.#options.groupId}`);
     }
+    if (this.#isOver) return;
     this.#lastSign = performance.now();
     this.#watchdog = setInterval(() => this.#checkSigns(), this.#options.sessionTimeoutMs / 2);
     this.#watchdog.unref();
   }
 
-  pause(partition: TopicPartition): void {
-    if (!this.#isOver) this.#consumer.pause([{ topic: partition.topic, partitions: [partition.partition] }]);
+  pause({ topic, partition }: TopicPartition): void {
+    this.#paused.add(partition);
+    this.#whileRunning(() => this.#consumer.pause([{ topic, partitions: [partition] }]));
   }
 
-  resume(partition: TopicPartition): void {
-    if (!this.#isOver) this.#consumer.resume([{ topic: partition.topic, partitions: [partition.partition] }]);
+  resume({ topic, partition }: TopicPartition): void {
+    this.#paused.delete(partition);
+    this.#whileRunning(() => this.#consumer.resume([{ topic, partitions: [partition] }]));
+  }
+
+  #whileRunning(act: () => void): void {
+    if (this.#isOver) return;
+    try {
+      act();
+    } catch {
+      // It has ended already, and says so in a moment; there is nothing left to pause or to resume.
+    }
   }
 
   async commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void> {
+    const { topic, groupId } = this.#options;
+    const partitions = offsets.map(({ partition, commitOffset }) => ({ partition, offset: String(commitOffset) }));
+    if (partitions.length === 0) return;
+    if (this.#isOver) throw new Fault('CLOSED', `commit of consumer group ${groupId}: the member has ended`, { retriable: false });
     try {
-      await this.#consumer.commitOffsets(offsets.map(({ topic, partition, commitOffset }) => ({ topic, partition, offset: String(commitOffset) })));
+      if (this.#commitNow !== undefined) await this.#commitNow({ topics: [{ topic, partitions }] });
+      else await this.#consumer.commitOffsets(partitions.map((entry) => ({ topic, ...entry })));
     } catch (error) {
-      throw faultOf(error, `commit of consumer group ${this.#options.groupId}`);
+      throw faultOf(error, `commit of consumer group ${groupId}`);
     }
   }
 
@@ -255,13 +332,16 @@ class KafkajsGroupMember implements GroupMember {
     clearInterval(this.#watchdog);
     // stop() leaves the group; disconnect() would wait for the same, but swallows what went wrong (rule C5).
     await this.#consumer.stop().catch(() => undefined);
-    await this.#consumer.disconnect().catch(() => undefined);
+    await end(this.#consumer, this.#sockets);
   }
 
   /** Rule C3: hands over and returns at once, so that one partition never stalls the others of its broker. */
-  #onBatch({ batch }: EachBatchPayload): Promise<void> {
+  #onBatch(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload;
     const { topic, partition } = batch;
-    if (this.#isOver || !this.#assigned.has(partition)) return Promise.resolve();
+    this.#commitNow = (offsets) => payload.commitOffsetsIfNecessary(offsets);
+    // A batch that is not resolved is fetched again: what was paused in the meantime comes after `resume`.
+    if (this.#isOver || !this.#assigned.has(partition) || this.#paused.has(partition)) return Promise.resolve();
     const next = this.#nextOffset.get(partition) ?? -1n;
     const records: IncomingRecord[] = [];
     for (const message of batch.messages) {
@@ -273,6 +353,8 @@ class KafkajsGroupMember implements GroupMember {
       this.#nextOffset.set(partition, last.offset + 1n);
       this.#options.handlers.records({ topic, partition }, records, BigInt(batch.highWatermark));
     }
+    const lastMessage = batch.messages.at(-1);
+    if (lastMessage !== undefined) payload.resolveOffset(lastMessage.offset);
     return Promise.resolve();
   }
 
@@ -288,6 +370,8 @@ class KafkajsGroupMember implements GroupMember {
     this.#assigned = new Set(partitions);
     for (const partition of [...this.#nextOffset.keys()]) if (!this.#assigned.has(partition) || !before.has(partition)) this.#nextOffset.delete(partition);
     const { topic } = this.#options;
+    // kafkajs remembers a pause while a partition is somebody else's; whoever gets it back knows nothing of that.
+    for (const partition of [...this.#paused]) if (!this.#assigned.has(partition) || !before.has(partition)) this.resume({ topic, partition });
     const assigned: AssignedPartition[] = partitions.map((partition) => ({ topic, partition, kept: before.has(partition) }));
     for (const [partition, offset] of this.#nextOffset) this.#consumer.seek({ topic, partition, offset: String(offset) });
     this.#options.handlers.assigned(assigned);
@@ -297,8 +381,10 @@ class KafkajsGroupMember implements GroupMember {
     // The only way to learn of it: kafkajs has no event for an offset outside the log (rule C6).
     if (!message.startsWith('Offset out of range, resetting') || typeof fields['partition'] !== 'number') return;
     const { partition } = fields as { readonly partition: number };
+    const { topic } = this.#options;
     this.#nextOffset.delete(partition);
-    this.#options.handlers.offsetReset({ topic: this.#options.topic, partition });
+    this.resume({ topic, partition });
+    this.#options.handlers.offsetReset({ topic, partition });
   }
 
   #checkSigns(): void {
@@ -311,6 +397,7 @@ class KafkajsGroupMember implements GroupMember {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#watchdog);
+    this.#sockets.end();
     void this.#consumer.disconnect().catch(() => undefined);
     this.#options.handlers.lost(fault);
   }
@@ -319,9 +406,9 @@ class KafkajsGroupMember implements GroupMember {
 function toRecord(offset: bigint, message: KafkaMessage): IncomingRecord {
   const headers: (readonly [string, Buffer])[] = [];
   for (const [name, values] of Object.entries(message.headers ?? {})) {
-    for (const value of Array.isArray(values) ? values : [values]) {
-      if (value !== undefined) headers.push([name, typeof value === 'string' ? Buffer.from(value) : value]);
-    }
+    // Other clients may write a header without a value, which is none to us; and where a name is one of every object's
+    // own ("constructor"), kafkajs finds a value before the first.
+    for (const value of Array.isArray(values) ? values : [values]) if (Buffer.isBuffer(value)) headers.push([name, value]);
   }
   return { offset, key: message.key, value: message.value, headers, timestampMs: Number(message.timestamp) };
 }
@@ -335,42 +422,30 @@ type KafkajsAdmin = ReturnType<KafkajsClient['admin']>;
  * P9). Bootstrap servers that do not answer within `connectTimeoutMs` are passed over.
  */
 async function withAdmin<T>(options: KafkaConnection, doing: string, call: (admin: KafkajsAdmin) => Promise<T>, retry: object = adminRetries): Promise<T> {
-  const admin = await connectAdmin(options, doing, retry);
+  const { admin, sockets } = await connectAdmin(options, doing, retry);
   try {
     return await call(admin);
   } catch (error) {
     throw faultOf(error, doing);
   } finally {
-    void admin.disconnect().catch(() => undefined);
+    void end(admin, sockets);
   }
 }
 
-async function connectAdmin(options: KafkaConnection, doing: string, retry: object): Promise<KafkajsAdmin> {
+async function connectAdmin(options: KafkaConnection, doing: string, retry: object): Promise<{ admin: KafkajsAdmin; sockets: Sockets }> {
   let fault: Fault | undefined;
   for (const broker of fromAnywhere(options.brokers)) {
-    const admin = createClient({ ...options, brokers: [broker] }, retry).admin({ retry });
+    const sockets = new Sockets();
+    const admin = createClient({ ...options, brokers: [broker] }, sockets, retry).admin({ retry });
     try {
       await within(options.connectTimeoutMs, admin.connect());
-      return admin;
+      return { admin, sockets };
     } catch (error) {
       fault = faultOf(error, `${doing}, from ${broker}`);
-      void admin.disconnect().catch(() => undefined);
+      sockets.end();
     }
   }
   throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
-}
-
-/** @throws Fault KAFKA_TIMEOUT when the work takes longer; it may go on for all that */
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Fault('KAFKA_TIMEOUT', `no answer in ${timeoutMs} ms`, { retriable: true })), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export function createKafkajsAdmin(options: KafkaConnection): Admin {
@@ -452,8 +527,9 @@ class KafkajsAdminAdapter implements Admin {
     const read = () =>
       this.#call(doing, async (admin) => {
         const [committed, ends] = await Promise.all([admin.fetchOffsets({ groupId, topics: [topic] }), admin.fetchTopicOffsets(topic)]);
-        const known = new Set(committed[0]?.partitions.filter((entry) => BigInt(entry.offset) >= 0n).map((entry) => entry.partition));
-        return { isNew: known.size === 0, missing: ends.filter((end) => !known.has(end.partition)) };
+        const offsets = new Map(committed[0]?.partitions.map((entry) => [entry.partition, BigInt(entry.offset)]));
+        const isNew = [...offsets.values()].every((offset) => offset === neverCommitted);
+        return { isNew, missing: ends.filter((end) => (offsets.get(end.partition) ?? neverCommitted) < 0n) };
       });
     const { isNew, missing } = await read();
     if (missing.length === 0) return [];
@@ -486,7 +562,7 @@ class KafkajsAdminAdapter implements Admin {
       await this.#call(`deletion of consumer group ${groupId}`, (admin) => admin.deleteGroups([groupId]));
       return 'deleted';
     } catch (error) {
-      if (faultOf(error, '').message.includes('GROUP_ID_NOT_FOUND')) return 'absent';
+      if (brokerAnswerIs(error, ['GROUP_ID_NOT_FOUND'])) return 'absent';
       throw error;
     }
   }
@@ -495,6 +571,9 @@ class KafkajsAdminAdapter implements Admin {
     return Promise.resolve();
   }
 }
+
+/** What a broker answers for a partition without a committed offset. -2 is another matter: a member was reset there (rule C6). */
+const neverCommitted = -1n;
 
 /** How a broker refuses a commit without membership while a group, of either protocol, has members. */
 const groupInUse: readonly string[] = ['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'STALE_MEMBER_EPOCH', 'REBALANCE_IN_PROGRESS'];

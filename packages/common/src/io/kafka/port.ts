@@ -29,13 +29,16 @@ export interface Producer {
 }
 
 export interface AssignedPartition extends TopicPartition {
-  /** True when this member had the partition before the rebalance as well: its queue and its deliveries go on. */
+  /**
+   * True when this member had the partition before the rebalance as well: its queue and its deliveries go on, and so
+   * does a pause. Otherwise it begins at the committed offset, not paused.
+   */
   readonly kept: boolean;
 }
 
 /** What a group member tells. Handlers must not throw. */
 export interface GroupMemberHandlers {
-  /** A rebalance has begun: start nothing new, commit what is settled. Followed by `assigned`. */
+  /** A rebalance has begun: start nothing new, commit what is settled. Followed by `assigned`, which may come without it. */
   rebalancing(): void;
   /** The partitions this member has from now on, all of them; those missing are somebody else's. */
   assigned(partitions: readonly AssignedPartition[]): void;
@@ -44,7 +47,7 @@ export interface GroupMemberHandlers {
    * the offset after the newest record in Kafka, for the lag.
    */
   records(partition: TopicPartition, records: readonly IncomingRecord[], highWatermark: bigint): void;
-  /** The committed offset lay outside the log; reading goes on at the oldest record there is. */
+  /** The committed offset lay outside the log; reading goes on at the oldest record there is, not paused. */
   offsetReset(partition: TopicPartition): void;
   /** The member is gone for good and nothing of it will be called again; build a new one. */
   lost(fault: Fault): void;
@@ -59,7 +62,8 @@ export interface GroupMember {
   resume(partition: TopicPartition): void;
   /**
    * Commits the next offset to read of each partition, under the membership held now.
-   * @throws Fault when the group did not take it; the caller commits again, or gives up after a rebalance.
+   * @throws Fault when the group did not take it; the caller commits again, or gives up after a rebalance. CLOSED once
+   *               the member has ended
    */
   commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void>;
   /** Leaves the group and closes. Commit before. */

@@ -112,11 +112,12 @@ function frameReader(onFrame: (frame: Buffer) => void): (chunk: Buffer) => void 
   };
 }
 
-/** Versions from 9 on are "flexible": compact lengths and tagged fields. */
+/** Versions from 9 on are "flexible", with compact lengths and tagged fields; those from 13 on name topics by their ids. */
 function readProduceRequest(frame: Buffer): ProduceRequest {
   const reader = Reader.from(frame);
   reader.skip(2); // api key
-  const isFlexible = reader.readInt16() >= 9;
+  const version = reader.readInt16();
+  const isFlexible = version >= 9;
   reader.skip(4); // correlation id
   reader.readNullableString(false); // client id
   if (isFlexible) reader.readTaggedFields();
@@ -125,7 +126,7 @@ function readProduceRequest(frame: Buffer): ProduceRequest {
   reader.skip(4); // timeout
   const topics = reader.readArray(
     () => {
-      const topic = reader.readString(isFlexible);
+      const topic = version >= 13 ? reader.readUUID() : reader.readString(isFlexible);
       return reader.readArray(
         () => {
           const partition = reader.readInt32();

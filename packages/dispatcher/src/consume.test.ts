@@ -1,0 +1,408 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaultDelivery, Fault, type IncomingRecord } from '@knative-kafka/common/core';
+import type { AssignedPartition, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
+import { ConsumerGroup } from './consume.ts';
+import type { DesiredConsumer } from './core/desired-consumers.ts';
+import type { DeliveryAnswer } from './core/response-verdict.ts';
+
+const kafkaAway = new Fault('KAFKA_UNAVAILABLE', 'no broker', { retriable: true });
+const desired: DesiredConsumer = {
+  groupId: 'group',
+  topic: 't',
+  channel: 'shop/orders',
+  subscription: 'all',
+  destination: { subscriberUri: 'http://here/', namespace: 'shop', delivery: defaultDelivery },
+};
+
+function record(offset: number): IncomingRecord {
+  const headers = [['ce_specversion', '1.0'], ['ce_id', String(offset)], ['ce_source', '/s'], ['ce_type', 't']] as const;
+  return { offset: BigInt(offset), key: null, value: null, headers: headers.map(([name, value]) => [name, Buffer.from(value)]), timestampMs: 0 };
+}
+const kept = (...partitions: number[]): AssignedPartition[] => partitions.map((partition) => ({ topic: 't', partition, kept: true }));
+const fresh = (...partitions: number[]): AssignedPartition[] => partitions.map((partition) => ({ topic: 't', partition, kept: false }));
+
+/** One group member under the test's control; `did` is shared by all of a test, in the order of what happened. */
+class FakeMember implements GroupMember {
+  readonly handlers: GroupMemberHandlers;
+  readonly #did: string[];
+  readonly startFault: Fault | undefined;
+  commitFault: Fault | undefined;
+
+  constructor(handlers: GroupMemberHandlers, did: string[], startFault: Fault | undefined) {
+    this.handlers = handlers;
+    this.#did = did;
+    this.startFault = startFault;
+  }
+  start(): Promise<void> {
+    this.#did.push('start');
+    return this.startFault === undefined ? Promise.resolve() : Promise.reject(this.startFault);
+  }
+  pause(): void { this.#did.push('pause'); }
+  resume(): void { /* said anew after each rebalance */ }
+  commit(offsets: readonly { partition: number; commitOffset: bigint }[]): Promise<void> {
+    const text = offsets.map(({ partition, commitOffset }) => `${partition}@${commitOffset}`).join(' ');
+    this.#did.push(`${this.commitFault === undefined ? 'commit' : 'commit refused'} ${text}`);
+    return this.commitFault === undefined ? Promise.resolve() : Promise.reject(this.commitFault);
+  }
+  close(): Promise<void> {
+    this.#did.push('close');
+    return Promise.resolve();
+  }
+  records(partition: number, ...offsets: number[]): void {
+    this.handlers.records({ topic: 't', partition }, offsets.map(record), BigInt(offsets.at(-1)! + 1));
+  }
+}
+
+function setUp({ commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
+  const did: string[] = [];
+  const members: FakeMember[] = [];
+  const sleeps: number[] = [];
+  const lanes = { now: 0 };
+  const counted: Record<string, number> = {};
+  const count = (name: string) => ({ inc: () => { counted[name] = (counted[name] ?? 0) + 1; } });
+  const waiting = new Map<string, (answer: DeliveryAnswer) => void>();
+  const logged: string[] = [];
+  const log = Object.fromEntries(['error', 'warn', 'info', 'debug'].map((level) => [level, (_: unknown, message: string) => logged.push(message)])) as unknown as Logger;
+  let isSendBroken = false;
+  const consumer = new ConsumerGroup(desired, {
+    createGroupMember: (groupId, topic, handlers) => {
+      expect([groupId, topic]).toEqual(['group', 't']);
+      members.push(new FakeMember(handlers, did, startFaults.shift()));
+      return members.at(-1)!;
+    },
+    admin: {
+      commitInitialOffsets: (groupId, topic, from) => {
+        did.push(`offsets ${groupId} ${topic} ${from}`);
+        const fault = offsetFaults.shift();
+        return fault === undefined ? Promise.resolve([]) : Promise.reject(fault);
+      },
+    },
+    dispatchIo: {
+      send: ({ uri, headers }) => {
+        if (isSendBroken) throw new TypeError('a bug');
+        const id = headers[headers.indexOf('ce-id') + 1]!;
+        did.push(`send ${id}${uri === 'http://here/' ? '' : ` to ${uri}`}`);
+        return new Promise((resolve) => waiting.set(id, resolve));
+      },
+      sleep: (ms, signal) => new Promise((resolve) => {
+        if (signal.aborted) { resolve(false); return; }
+        sleeps.push(Math.round(ms));
+        signal.addEventListener('abort', () => resolve(false));
+        if (ms < 60_000) setImmediate(() => resolve(!signal.aborted)); // longer ones are drain times, which do not end here
+      }),
+      random: () => 0,
+    },
+    metrics: {
+      dispatchSeconds: { observe: () => undefined },
+      queueBytes: { inc: () => undefined },
+      rebalances: count('rebalances'),
+      offsetResets: count('offset resets'),
+      commits: count('commits'),
+      commitFailures: count('commit failures'),
+      outcome: (outcome) => count(outcome.kind === 'dropped' ? `dropped ${outcome.reason}` : outcome.kind).inc(),
+      retry: () => undefined,
+      remove: () => undefined,
+    },
+    log,
+    partitionQueueBytes: () => 1_000_000,
+    onLanes: (change) => { lanes.now += change; },
+  }, { commitIntervalMs });
+  const turns = async (): Promise<void> => { for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve)); };
+  return {
+    consumer, did, members, sleeps, counted, lanes, turns, logged,
+    breakSend: () => { isSendBroken = true; },
+    answer: async (offset: number, status = 200) => {
+      waiting.get(String(offset))!({ status, retryAfter: undefined });
+      await turns();
+    },
+    /** Running, with these partitions; what led there is forgotten. */
+    joined: async (...partitions: number[]) => {
+      consumer.start();
+      await turns();
+      members[0]!.handlers.assigned(fresh(...partitions));
+      did.length = 0;
+      return members[0]!;
+    },
+  };
+}
+
+describe('a consumer group joins', () => {
+  it('only after its initial offsets are fixed, so that no event stored from then on is missed', async () => {
+    const { consumer, did, members, turns } = setUp();
+    consumer.start();
+    expect([consumer.hasInitialOffsets, consumer.isReady]).toEqual([false, false]);
+    await turns();
+    expect(did).toEqual(['offsets group t latest', 'start']);
+    expect([consumer.hasInitialOffsets, consumer.isReady]).toEqual([true, false]);
+    members[0]!.handlers.assigned(fresh(0));
+    expect(consumer.isReady).toBe(true);
+  });
+
+  it('again and again until it succeeds, later each time, without a word after the first', async () => {
+    const { consumer, did, sleeps, logged, turns } = setUp({ offsetFaults: [kafkaAway, kafkaAway], startFaults: [kafkaAway] });
+    consumer.start();
+    await turns();
+    await turns();
+    expect(did).toEqual(['offsets group t latest', 'offsets group t latest', 'offsets group t latest', 'start', 'close', 'start']); // offsets once fixed are left alone
+    expect(sleeps).toEqual([200, 400, 800]);
+    expect(logged).toEqual(['consumer group not joined, trying again']);
+  });
+
+  it('anew when its membership is lost: what was in flight is not committed, and the waits begin short again', async () => {
+    const { consumer, did, members, sleeps, lanes, turns, joined, answer } = setUp();
+    const first = await joined(0, 1);
+    first.records(0, 5);
+    first.handlers.lost(kafkaAway);
+    expect([consumer.isReady, lanes.now]).toEqual([false, 0]);
+    await turns();
+    expect(members).toHaveLength(2);
+    await answer(5);
+    members[1]!.handlers.assigned(fresh(0));
+    members[1]!.records(0, 5);
+    expect(did).toEqual(['send 5', 'start', 'send 5']); // no commit between
+    members[1]!.handlers.lost(kafkaAway);
+    await turns();
+    expect(sleeps).toEqual([200, 200]);
+  });
+
+  it('not any more once it is stopped', async () => {
+    const { consumer, did, members, joined, turns } = setUp();
+    const member = await joined(0);
+    member.handlers.lost(kafkaAway);
+    await consumer.stop(60_000);
+    await turns();
+    expect(members).toHaveLength(1);
+    expect(did).toEqual([]);
+  });
+});
+
+describe('commits', () => {
+  it('follow what is settled and never pass a delivery under way', async () => {
+    const { did, joined, answer } = setUp();
+    const member = await joined(0, 1);
+    member.records(0, 10, 11);
+    member.records(1, 70);
+    await answer(10);
+    await answer(70, 400); // dropped is settled
+    expect(did).toEqual(['send 10', 'send 70', 'send 11', 'commit 0@11', 'commit 1@71']);
+  });
+
+  describe('in time', () => {
+    beforeEach(() => { vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }); });
+    afterEach(() => { vi.useRealTimers(); });
+
+    it('that were refused are made again, counted, and not in a hurry', async () => {
+      const { did, counted, joined, answer } = setUp({ commitIntervalMs: 0 });
+      const member = await joined(0);
+      member.commitFault = kafkaAway;
+      member.records(0, 0, 1);
+      await answer(0);
+      await vi.advanceTimersByTimeAsync(250);
+      member.commitFault = undefined;
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(did).toEqual(['send 0', 'send 1', 'commit refused 0@1', 'commit refused 0@1', 'commit refused 0@1', 'commit 0@1']);
+      expect([counted['commits'], counted['commit failures']]).toEqual([1, 3]);
+    });
+
+    it('come once per interval, however much is settled, and the last one comes as well', async () => {
+      const { did, joined, answer } = setUp({ commitIntervalMs: 100 });
+      const member = await joined(0);
+      vi.advanceTimersByTime(1_000);
+      member.records(0, 0, 1, 2, 3);
+      await answer(0);
+      expect(did).toEqual(['send 0', 'send 1', 'commit 0@1']);
+      await answer(1);
+      await answer(2);
+      await vi.advanceTimersByTimeAsync(99);
+      expect(did.at(-1)).toBe('send 3');
+      await vi.advanceTimersByTimeAsync(1);
+      expect(did.at(-1)).toBe('commit 0@3');
+    });
+  });
+});
+
+describe('a rebalance', () => {
+  it('commits what is settled when it begins, and starts nothing new until it is over', async () => {
+    const { did, counted, joined, answer, turns } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0, 1);
+    member.records(0, 0, 1, 2);
+    await answer(0);
+    member.handlers.rebalancing();
+    await turns();
+    await answer(1);
+    expect(did).toEqual(['send 0', 'send 1', 'commit 0@1']);
+    expect(counted['rebalances']).toBe(1);
+    member.handlers.assigned(kept(0, 1));
+    expect(did.at(-1)).toBe('send 2');
+  });
+
+  it('lets the partitions that stay go on where they were: nothing is sent twice', async () => {
+    const { did, joined, answer } = setUp();
+    const member = await joined(0, 1);
+    member.records(0, 0, 1);
+    member.handlers.rebalancing();
+    member.handlers.assigned([...kept(0), ...fresh(2)]);
+    await answer(0);
+    member.records(0, 2);
+    await answer(1);
+    await answer(2);
+    expect(did.filter((what) => what.startsWith('send'))).toEqual(['send 0', 'send 1', 'send 2']);
+    expect(did.at(-1)).toBe('commit 0@3');
+  });
+
+  it('ends those that go: what is queued is not sent, what was under way is not committed', async () => {
+    const { did, lanes, joined, answer, turns } = setUp();
+    const member = await joined(0, 1);
+    member.records(1, 0, 1);
+    member.handlers.rebalancing();
+    member.handlers.assigned(kept(0));
+    expect(lanes.now).toBe(1);
+    await answer(0);
+    member.records(1, 2); // fetched before, and late
+    await turns();
+    expect(did).toEqual(['send 0']);
+  });
+
+  it('begins anew with a partition that was somebody else\'s meanwhile', async () => {
+    const { did, lanes, joined, answer } = setUp();
+    const member = await joined(0);
+    member.records(0, 0, 1);
+    member.handlers.rebalancing();
+    member.handlers.assigned(fresh(0));
+    await answer(0);
+    member.records(0, 1); // the other one committed up to here
+    await answer(1);
+    expect(did).toEqual(['send 0', 'send 1', 'commit 0@2']);
+    expect(lanes.now).toBe(1);
+  });
+
+  it('may be told by its end alone', async () => {
+    const { did, joined } = setUp();
+    const member = await joined(0);
+    member.handlers.assigned([...kept(0), ...fresh(1)]);
+    member.records(1, 7);
+    expect(did).toEqual(['send 7']);
+  });
+});
+
+describe('an offset outside the log', () => {
+  it('is counted and told, and what is read from then on takes the place of what was queued', async () => {
+    const { did, counted, logged, lanes, joined, answer } = setUp();
+    const member = await joined(0);
+    member.records(0, 100, 101);
+    member.handlers.offsetReset({ topic: 't', partition: 0 });
+    member.records(0, 3);
+    await answer(100);
+    await answer(3);
+    expect(did).toEqual(['send 100', 'send 3', 'commit 0@4']);
+    expect([counted['offset resets'], lanes.now]).toEqual([1, 1]);
+    expect(logged).toContain('committed offset is outside the log, going on with the oldest record');
+  });
+});
+
+describe('deliveries', () => {
+  it('go to the new destination from the next attempt on, without a new member', async () => {
+    const { consumer, did, members, joined, answer } = setUp();
+    const member = await joined(0);
+    member.records(0, 0, 1);
+    consumer.setDestination({ ...desired.destination, subscriberUri: 'http://there/' });
+    await answer(0, 503);
+    await answer(0);
+    expect(did).toEqual(['send 0', 'send 0 to http://there/', 'send 1 to http://there/', 'commit 0@1']);
+    expect(members).toHaveLength(1);
+  });
+
+  it('that meet a bug cost that event its delivery and no other: counted, told, and gone on', async () => {
+    const { counted, did, logged, joined, breakSend, turns } = setUp();
+    const member = await joined(0);
+    breakSend();
+    member.records(0, 0, 1);
+    await turns();
+    expect(counted['dropped internal-error']).toBe(2);
+    expect(logged).toContain('delivery failed with a bug');
+    expect(did.at(-1)).toBe('commit 0@2');
+  });
+
+  it('tell when a subscriber starts failing and when it has recovered, not each time', async () => {
+    const { consumer, logged, joined, answer } = setUp();
+    const member = await joined(0);
+    logged.length = 0;
+    member.records(0, 0, 1);
+    await answer(0, 503);
+    await answer(0, 503);
+    expect(consumer.results.failing).toBe('status-503');
+    await answer(0);
+    await answer(1);
+    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered']);
+    expect(consumer.results).toEqual({ delivered: 2, dropped: 0, failing: undefined });
+  });
+});
+
+describe('stopping', () => {
+  const drainTimeoutMs = 60_000;
+
+  it('waits for what is under way, then commits, then leaves the group', async () => {
+    const { consumer, did, lanes, joined, answer } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0, 1);
+    member.records(0, 0, 1);
+    member.records(1, 50);
+    const stopped = consumer.stop(drainTimeoutMs);
+    await answer(50);
+    expect(did).not.toContain('close');
+    await answer(0);
+    await stopped;
+    expect(did).toEqual(['send 0', 'send 50', 'commit 0@1 1@51', 'close']);
+    expect([lanes.now, consumer.isReady]).toEqual([0, false]);
+  });
+
+  it('gives up what takes longer than the drain time, and does not commit it', async () => {
+    const { consumer, did, joined } = setUp();
+    const member = await joined(0);
+    member.records(0, 0, 1);
+    await consumer.stop(1); // passes at once here, and the delivery never ends
+    expect(did).toEqual(['send 0', 'close']);
+  });
+
+  it('does not wait for the next try of what failed', async () => {
+    const { consumer, did, joined, answer } = setUp();
+    consumer.setDestination({ ...desired.destination, delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } });
+    const member = await joined(0);
+    member.records(0, 0);
+    await answer(0, 503);
+    await consumer.stop(drainTimeoutMs);
+    expect(did).toEqual(['send 0', 'close']);
+    expect(consumer.results).toMatchObject({ delivered: 0, dropped: 0 }); // it is neither, but delivered later
+  });
+
+  it('starts nothing new, whatever the group does meanwhile', async () => {
+    const { consumer, did, lanes, joined, answer } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0);
+    member.records(0, 0, 1);
+    const stopped = consumer.stop(drainTimeoutMs);
+    member.handlers.rebalancing();
+    member.handlers.assigned([...kept(0), ...fresh(1)]); // another dispatcher leaves at the same time
+    member.records(1, 70);
+    await answer(0);
+    await stopped;
+    expect(did).toEqual(['send 0', 'commit 0@1', 'close']);
+    expect(lanes.now).toBe(0);
+  });
+
+  it('leaves also where the last commit is refused: the next member delivers again', async () => {
+    const { consumer, did, joined, answer } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0);
+    member.commitFault = kafkaAway;
+    member.records(0, 0);
+    await answer(0);
+    await consumer.stop(drainTimeoutMs);
+    expect(did).toEqual(['send 0', 'commit refused 0@1', 'close']);
+  });
+
+  it('before it has joined is over at once', async () => {
+    const { consumer, did, turns } = setUp();
+    consumer.start();
+    await consumer.stop(drainTimeoutMs);
+    await turns();
+    expect(did).toEqual(['offsets group t latest']);
+  });
+});
