@@ -170,9 +170,7 @@ class KafkajsProducer implements Producer {
       return result;
     } catch (error) {
       const fault = faultOf(error, doing);
-      // Rule P9: some failures leave the client broken for good, and they are not of kafkajs's own kinds.
-      const isForeign = error instanceof Error && !error.name.startsWith('KafkaJS');
-      if (fault.retriable && (isForeign || performance.now() - Math.max(this.#lastSuccess, generation.since) > renewAfterMs)) this.#retire(generation);
+      if (fault.retriable && (isBroken(error) || performance.now() - Math.max(this.#lastSuccess, generation.since) > renewAfterMs)) this.#retire(generation);
       return { fault };
     } finally {
       generation.inFlight--;
@@ -183,7 +181,8 @@ class KafkajsProducer implements Producer {
   #current(): ProducerGeneration {
     if (this.#generation === undefined) {
       const sockets = new Sockets();
-      const client = createClient(this.#options, sockets, innerRetries);
+      // With each retry of its connection, not of a send, a client goes on to the next bootstrap server.
+      const client = createClient(this.#options, sockets, { initialRetryTime: 50, retries: this.#options.brokers.length - 1 });
       // Rule P6: not idempotent. Rule P1: every message names its partition, so the partitioner is never asked.
       const producer = client.producer({ allowAutoTopicCreation: false, idempotent: false, retry: innerRetries, createPartitioner: Partitioners.DefaultPartitioner });
       const generation: ProducerGeneration = { producer, sockets, ready: within(this.#options.connectTimeoutMs, producer.connect()), since: performance.now(), inFlight: 0 };
@@ -203,6 +202,15 @@ class KafkajsProducer implements Producer {
     this.#generation = undefined;
     if (generation?.inFlight === 0) await end(generation.producer, generation.sockets);
   }
+}
+
+/**
+ * Whether a failure has left the client broken (rule P9). Those that are not of kafkajs's own kinds do so for good. And
+ * after a request without an answer kafkajs goes on with the connection, and may ask the silent broker for metadata.
+ */
+function isBroken(error: unknown): boolean {
+  const isForeign = error instanceof Error && !error.name.startsWith('KafkaJS');
+  return isForeign || (brokerAnswer(error) === undefined && faultOf(error, '').code === 'KAFKA_TIMEOUT');
 }
 
 /** What the response says of the batch (rule P4): a resolved promise is not an acknowledgement, the partition's own entry is. */
