@@ -188,7 +188,7 @@ ${more}`;
         retryAfters.add(`${status} ${retryAfter ?? 'at once'}`);
       },
     });
-    await waitFor('a part of the load', () => acknowledgedSoFar > 500, { timeoutMs: patienceMs });
+    await waitFor('a part of the load', () => acknowledgedSoFar > 500, { timeoutMs: patienceMs, everyMs: 10 });
     const memoryBefore = await memory();
     const broker = world.kafka.brokers[0]!;
     broker.freeze();
@@ -196,9 +196,8 @@ ${more}`;
       let mostHeld = 0;
       await waitFor('many refused', async () => {
         mostHeld = Math.max(mostHeld, await held());
-        return tooMany > 200;
+        return tooMany > 200 && mostHeld > 128 * 1024;
       }, { timeoutMs: patienceMs });
-      expect(mostHeld).toBeGreaterThan(128 * 1024);
       expect(mostHeld).toBeLessThanOrEqual(256 * 1024);
       await waitFor('Kafka missed', () => lastRefusal === 503, { timeoutMs: patienceMs });
       expect((await memory()) - memoryBefore).toBeLessThan(64 * 1024 * 1024);

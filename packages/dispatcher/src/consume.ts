@@ -29,7 +29,7 @@ export interface ConsumeLimits {
 }
 
 const firstRebuildDelayMs = 200;
-const lastRebuildDelayMs = 10_000;
+const lastRebuildDelayMs = 3_000;
 /** A refused commit is made again after this long, however short the interval is. */
 const commitRetryDelayMs = 100;
 
