@@ -164,7 +164,8 @@ class LoadClient {
       const now = performance.now();
       for (; next < total && dueAt(next) <= now; next++) {
         if (dueAt(next) >= this.#from) this.#lateness.record((now - dueAt(next)) * 1000);
-        const connection = this.#idle.pop();
+        // In turn: a connection that never sends its first request is closed by the server after ten seconds.
+        const connection = this.#idle.shift();
         if (connection === undefined) this.#waiting.push(now);
         else this.#send(connection, now);
       }

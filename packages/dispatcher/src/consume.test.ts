@@ -338,6 +338,29 @@ describe('deliveries', () => {
   });
 });
 
+describe('a subscriber that fails for some events and not for others', () => {
+  beforeEach(() => { vi.useFakeTimers({ toFake: ['performance'] }); });
+  afterEach(() => { vi.useRealTimers(); });
+
+  it('is told of once a minute, not for each of them', async () => {
+    const { logged, joined, answer } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0);
+    logged.length = 0;
+    const failOnce = async (offset: number): Promise<void> => {
+      member.records(0, offset);
+      await answer(offset, 503);
+      await answer(offset);
+    };
+    await failOnce(0);
+    await failOnce(1);
+    await failOnce(2);
+    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered']);
+    vi.advanceTimersByTime(60_000);
+    await failOnce(3);
+    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered', 'subscriber starts failing', 'subscriber has recovered']);
+  });
+});
+
 describe('stopping', () => {
   const drainTimeoutMs = 60_000;
 

@@ -32,6 +32,8 @@ const firstRebuildDelayMs = 200;
 const lastRebuildDelayMs = 3_000;
 /** A refused commit is made again after this long, however short the interval is. */
 const commitRetryDelayMs = 100;
+/** A subscriber that fails for some events and not for others starts failing all the time: told once in this time. */
+const failingToldAgainMs = 60_000;
 
 export class ConsumerGroup {
   readonly desired: DesiredConsumer;
@@ -45,6 +47,8 @@ export class ConsumerGroup {
   #hasInitialOffsets = false;
   #isJoined = false;
   #failingReason: string | undefined;
+  #isFailingTold = false;
+  #failingToldAt = -Infinity;
   #delivered = 0;
   #dropped = 0;
   #commitTimer: NodeJS.Timeout | undefined;
@@ -219,9 +223,10 @@ export class ConsumerGroup {
 
   #onFailedAttempt(reason: string, willRetry: boolean): void {
     if (willRetry) this.#io.metrics.retry(reason);
-    const wasFailing = this.#failingReason !== undefined;
     this.#failingReason = reason;
-    if (wasFailing) return;
+    if (this.#isFailingTold || performance.now() - this.#failingToldAt < failingToldAgainMs) return;
+    this.#isFailingTold = true;
+    this.#failingToldAt = performance.now();
     const { channel, subscription } = this.desired;
     this.#io.log.warn({ channel, subscription, subscriber: this.#destination.subscriberUri, reason }, 'subscriber starts failing');
   }
@@ -234,7 +239,8 @@ export class ConsumerGroup {
     if (outcome.kind === 'delivered' && this.#failingReason !== undefined) {
       this.#failingReason = undefined;
       const { channel, subscription } = this.desired;
-      this.#io.log.info({ channel, subscription }, 'subscriber has recovered');
+      if (this.#isFailingTold) this.#io.log.info({ channel, subscription }, 'subscriber has recovered');
+      this.#isFailingTold = false;
     }
     this.#commitSoon();
   }
