@@ -258,6 +258,8 @@ class KafkajsGroupMember implements GroupMember {
    */
   #commitNow: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
   #memberId = '';
+  /** From `rebalancing` to `assigned`. */
+  #isRebalancing = false;
   #lastSign = performance.now();
   #watchdog: NodeJS.Timeout | undefined;
   #isOver = false;
@@ -288,6 +290,7 @@ class KafkajsGroupMember implements GroupMember {
     // Rule C1: a consumer that crashed is dead, whatever kafkajs would still try with it; the caller builds a new one.
     consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
     for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => { this.#lastSign = performance.now(); });
+    consumer.on(events.HEARTBEAT, () => this.#onHeartbeat());
     try {
       await within(this.#connectTimeoutMs, consumer.connect());
       // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
@@ -367,11 +370,25 @@ class KafkajsGroupMember implements GroupMember {
   }
 
   #onRebalancing(): void {
-    if (!this.#isOver) this.#options.handlers.rebalancing();
+    if (this.#isOver) return;
+    this.#isRebalancing = true;
+    this.#options.handlers.rebalancing();
+  }
+
+  /**
+   * A heartbeat that the group took, after a rebalance that no join ended: the coordinator moved, joining failed while it
+   * did, and the membership held before holds still. kafkajs then reads on without a word of it.
+   */
+  #onHeartbeat(): void {
+    if (this.#isOver || !this.#isRebalancing) return;
+    this.#isRebalancing = false;
+    const { topic } = this.#options;
+    this.#options.handlers.assigned([...this.#assigned].map((partition) => ({ topic, partition, kept: true })));
   }
 
   #onJoin(memberId: string, partitions: readonly number[]): void {
     if (this.#isOver) return;
+    this.#isRebalancing = false;
     // Another id means that the group had given this member up: somebody else may have read its partitions since.
     const before: ReadonlySet<number> = memberId === this.#memberId ? this.#assigned : new Set();
     this.#memberId = memberId;
