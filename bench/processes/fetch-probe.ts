@@ -47,8 +47,10 @@ async function run({ bootstrap, topic, groupId, fetchBytes, rate, skip, records 
     topic,
     fetchBytesPerPartition: fetchBytes,
     sessionTimeoutMs: 10_000,
+    revokeTimeoutMs: 1_000,
     handlers: {
       rebalancing: () => undefined,
+      revoking: () => Promise.resolve(),
       assigned: () => (isAssigned = true),
       offsetReset: () => undefined,
       lost: (fault) => broken.reject(fault),

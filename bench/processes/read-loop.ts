@@ -32,8 +32,10 @@ async function run({ bootstrap, topic, groupId, fetchBytes, skip, events }: Read
     topic,
     fetchBytesPerPartition: fetchBytes,
     sessionTimeoutMs: 10_000,
+    revokeTimeoutMs: 1_000,
     handlers: {
       rebalancing: () => undefined,
+      revoking: () => Promise.resolve(),
       assigned: () => undefined,
       offsetReset: () => undefined,
       lost: (fault) => done.reject(fault),

@@ -91,8 +91,10 @@ export class World {
       topic,
       fetchBytesPerPartition: 1024 * 1024,
       sessionTimeoutMs: 6_000,
+      revokeTimeoutMs: 1_000,
       handlers: {
         rebalancing: () => undefined,
+        revoking: () => Promise.resolve(),
         assigned: () => undefined,
         records: ({ partition }, records) => void found.push(...records.map(({ key, value }) => ({ partition, key: key?.toString() ?? null, value }))),
         offsetReset: () => undefined,

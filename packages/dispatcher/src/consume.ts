@@ -5,7 +5,7 @@
  * (at most once per interval, never past an unsettled record), when a rebalance begins, and at the end. A member that
  * died is built anew; a changed destination takes effect without leaving the group.
  */
-import type { Fault, IncomingRecord } from '@knative-kafka/common/core';
+import type { Fault, IncomingRecord, TopicPartition } from '@knative-kafka/common/core';
 import type { Admin, AssignedPartition, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
 import { OrderedQueue } from './core/delivery-order.ts';
 import type { DesiredConsumer, Destination } from './core/desired-consumers.ts';
@@ -118,6 +118,7 @@ export class ConsumerGroup {
       if (this.#isStopping) return;
       member = this.#io.createGroupMember(groupId, topic, {
         rebalancing: () => this.#onRebalancing(),
+        revoking: (partitions) => this.#onRevoking(partitions),
         assigned: (partitions) => this.#onAssigned(partitions),
         records: ({ partition }, records, highWatermark) => this.#lanes.get(partition)?.add(records, highWatermark),
         offsetReset: ({ partition }) => this.#onOffsetReset(partition),
@@ -146,6 +147,12 @@ export class ConsumerGroup {
     this.#io.metrics.rebalances.inc();
     for (const lane of this.#lanes.values()) lane.suspend();
     void this.#commit(); // the old membership may still commit; what is not committed now may be delivered twice
+  }
+
+  async #onRevoking(partitions: readonly TopicPartition[]): Promise<void> {
+    this.#io.metrics.rebalances.inc();
+    await Promise.all(partitions.map(({ partition }) => this.#lanes.get(partition)?.drain()));
+    await this.#commit();
   }
 
   #onAssigned(partitions: readonly AssignedPartition[]): void {

@@ -67,7 +67,7 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
           metrics: consumerMetrics,
           partitionQueueBytes,
           createGroupMember: (groupId, topic, handlers) =>
-            kafka.createGroupMember({ groupId, topic, handlers, fetchBytesPerPartition: options.fetchBytes, sessionTimeoutMs: options.sessionTimeoutMs }),
+            kafka.createGroupMember({ groupId, topic, handlers, fetchBytesPerPartition: options.fetchBytes, sessionTimeoutMs: options.sessionTimeoutMs, revokeTimeoutMs: options.drainTimeoutMs }),
           dispatchIo: { send: (request) => client.send(request), sleep, random: Math.random },
           onLanes: (change) => {
             lanes += change;

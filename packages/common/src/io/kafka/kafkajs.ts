@@ -13,7 +13,7 @@ import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
 import { parseBroker } from './broker-address.ts';
 import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
-import type { Admin, AssignedPartition, GroupMember, GroupMemberOptions, KafkaConnection, PartitionLag, Producer, TopicDescription, TopicSpec } from './port.ts';
+import type { Admin, AssignedPartition, CommitOffset, GroupMember, GroupMemberOptions, KafkaConnection, PartitionLag, Producer, TopicDescription, TopicSpec } from './port.ts';
 
 const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = kafkajs;
 
@@ -325,9 +325,9 @@ class KafkajsGroupMember implements GroupMember {
     }
   }
 
-  async commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void> {
+  async commit(offsets: readonly CommitOffset[]): Promise<void> {
     const { topic, groupId } = this.#options;
-    const partitions = offsets.map(({ partition, commitOffset }) => ({ partition, offset: String(commitOffset) }));
+    const partitions = offsets.map(({ partition, commitOffset, metadata = null }) => ({ partition, offset: String(commitOffset), metadata }));
     if (partitions.length === 0) return;
     if (this.#isOver) throw new Fault('CLOSED', `commit of consumer group ${groupId}: the member has ended`, { retriable: false });
     try {

@@ -366,9 +366,11 @@ async function startMember(topic: string, change: MemberChange = {}): Promise<St
     topic,
     fetchBytesPerPartition: 1024 * 1024,
     sessionTimeoutMs: 10_000,
+    revokeTimeoutMs: 5_000,
     ...options,
     handlers: {
       rebalancing: () => onRebalancing?.(),
+      revoking: () => Promise.resolve(),
       assigned: (partitions) => void told.assignments.push(partitions),
       records: ({ partition }, records) => {
         for (const entry of records) told.records.push({ ...entry, partition, assignments: told.assignments.length });

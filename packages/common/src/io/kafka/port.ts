@@ -34,12 +34,33 @@ export interface AssignedPartition extends TopicPartition {
    * does a pause. Otherwise it begins at the committed offset, not paused.
    */
   readonly kept: boolean;
+  /** What was committed beside the offset it begins at; undefined where nothing was, or where the client cannot tell. */
+  readonly metadata?: string | undefined;
 }
+
+export interface CommitOffset extends TopicPartition {
+  /** The next offset to read. */
+  readonly commitOffset: bigint;
+  /** Kept beside it, for whoever has the partition next; at most `commitMetadataLimitBytes` of ASCII. */
+  readonly metadata?: string | undefined;
+}
+
+/** Half of what a broker takes unless told otherwise (`offset.metadata.max.bytes`). */
+export const commitMetadataLimitBytes = 2048;
 
 /** What a group member tells. Handlers must not throw. */
 export interface GroupMemberHandlers {
-  /** A rebalance has begun: start nothing new, commit what is settled. Followed by `assigned`, which may come without it. */
+  /**
+   * A rebalance of the classic protocol has begun: any partition may move, and nobody waits. Start nothing new, commit
+   * what is settled. Followed by `assigned`, which may come without it.
+   */
   rebalancing(): void;
+  /**
+   * These partitions go to another member, which gets them once this resolves or `revokeTimeoutMs` is over: start
+   * nothing new there, finish what is under way, commit. The others are not touched. Followed by `assigned`.
+   * Only a member of the new protocol (KIP-848) can wait, so only it calls this.
+   */
+  revoking(partitions: readonly TopicPartition[]): Promise<void>;
   /** The partitions this member has from now on, all of them; those missing are somebody else's. */
   assigned(partitions: readonly AssignedPartition[]): void;
   /**
@@ -65,7 +86,7 @@ export interface GroupMember {
    * @throws Fault when the group did not take it; the caller commits again, or gives up after a rebalance. CLOSED once
    *               the member has ended
    */
-  commit(offsets: readonly (TopicPartition & { readonly commitOffset: bigint })[]): Promise<void>;
+  commit(offsets: readonly CommitOffset[]): Promise<void>;
   /** Leaves the group and closes. Commit before. */
   close(): Promise<void>;
 }
@@ -76,6 +97,14 @@ export interface GroupMemberOptions {
   /** How much of one partition one fetch may bring. */
   readonly fetchBytesPerPartition: number;
   readonly sessionTimeoutMs: number;
+  /** How long `revoking` may take. */
+  readonly revokeTimeoutMs: number;
+  /**
+   * Names this member in its group, where the protocol lets a member choose (KIP-848): one that was killed and is
+   * started again under its old id has its partitions back at once. Must be unique among living members; a new id for
+   * each member where undefined.
+   */
+  readonly memberId?: string | undefined;
   readonly handlers: GroupMemberHandlers;
 }
 
