@@ -5,17 +5,12 @@
 import type { BenchContext } from './bench.ts';
 import { atLeast, type BenchTable } from './core/bench-table.ts';
 import { figure, median, ratios, spread } from './core/statistics.ts';
-import type { PostLoopOptions } from './processes/post-loop.ts';
+import { dispatchBacklog, pace, postBacklog, type Pace } from './io/backlog.ts';
 import type { ReadLoopOptions, ReadLoopResult } from './processes/read-loop.ts';
 
 const partitions = 6;
 const channel = 'backlog';
 const patienceMs = 180_000;
-
-interface Pace {
-  readonly eventsPerSecond: number;
-  readonly cpuMicrosecondsPerEvent: number;
-}
 
 export async function benchDispatcher({ world, runs, isQuick, step }: BenchContext): Promise<BenchTable> {
   const events = isQuick ? 12_000 : 120_000;
@@ -24,7 +19,7 @@ export async function benchDispatcher({ world, runs, isQuick, step }: BenchConte
   step(`dispatcher: storing ${figure(events)} events`);
   const topic = await world.channel(channel, partitions);
   await world.fill(topic, partitions, events);
-  const subscriber = await world.subscriber();
+  const backlog = { channel, topic, subscriber: await world.subscriber(), skip, events: counted, timeoutMs: patienceMs };
 
   const dispatched: Pace[] = [];
   const posted: Pace[] = [];
@@ -32,25 +27,12 @@ export async function benchDispatcher({ world, runs, isQuick, step }: BenchConte
   for (let run = 1; run <= runs; run++) {
     const at = `dispatcher: run ${run} of ${runs}`;
     step(`${at}, bare undici loop`);
-    await subscriber.reset();
-    const loop: PostLoopOptions = { port: subscriber.port, inFlight: partitions, events };
-    const poster = world.start('post-loop.ts', loop);
-    posted.push(pace(await subscriber.measure({ skip, events: counted, watch: [poster.pid] }, patienceMs)));
-    await poster.stop();
-
+    posted.push(await postBacklog(world, backlog, partitions));
     step(`${at}, dispatcher`);
-    await subscriber.reset();
-    const name = `fast-${run}`;
-    await world.subscription(name, channel, topic, subscriber.port);
-    const dispatcher = await world.dispatcher();
-    dispatched.push(pace(await subscriber.measure({ skip, events: counted, watch: [dispatcher.pid] }, patienceMs)));
-    await dispatcher.stop();
-    world.removeSubscription(name);
-
+    dispatched.push(await dispatchBacklog(world, backlog, `fast-${run}`));
     step(`${at}, bare read loop`);
     const reader: ReadLoopOptions = { bootstrap: world.kafka.bootstrap, topic, groupId: `bench-read-${run}`, fetchBytes: world.dispatcherDefaults.fetchBytes, skip, events: counted };
-    const { events: readEvents, elapsedMs, cpuMs } = (await world.runToEnd('read-loop.ts', reader, patienceMs)) as ReadLoopResult;
-    read.push(pace({ events: readEvents, elapsedMs, cpuMs: [cpuMs] }));
+    read.push(pace((await world.runToEnd('read-loop.ts', reader, patienceMs)) as ReadLoopResult));
   }
   const rate = (paces: readonly Pace[]): number[] => paces.map((entry) => entry.eventsPerSecond);
   const cpu = (paces: readonly Pace[]): number[] => paces.map((entry) => entry.cpuMicrosecondsPerEvent);
@@ -76,8 +58,4 @@ export async function benchDispatcher({ world, runs, isQuick, step }: BenchConte
       'The bare read loop is the same Kafka client with the same settings, which drops the records.',
     ],
   };
-}
-
-function pace({ events, elapsedMs, cpuMs }: { readonly events: number; readonly elapsedMs: number; readonly cpuMs: readonly number[] }): Pace {
-  return { eventsPerSecond: (events / elapsedMs) * 1000, cpuMicrosecondsPerEvent: (cpuMs[0]! / events) * 1000 };
 }

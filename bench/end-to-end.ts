@@ -28,9 +28,9 @@ export async function benchEndToEnd({ world, runs, isQuick, step }: BenchContext
   const events = (rate * durationMs) / 1000;
   const topic = await world.channel(channel, partitions);
   const subscriber = await world.subscriber();
-  await world.subscription('end', channel, topic, subscriber.port);
+  await world.subscription({ name: 'end', channel, topic, subscriberPort: subscriber.port });
   const receiver = await world.receiver();
-  await world.dispatcher([], true);
+  await (await world.dispatcher()).ready();
   const bare = await world.bareServer();
   const steady = { connections, rate, warmUpMs, durationMs };
 

@@ -8,6 +8,7 @@ import { tableMarkdown, tableText, type BenchTable } from './core/bench-table.ts
 import { replaceBlocks } from './core/performance-page.ts';
 import { benchDispatcher } from './dispatcher.ts';
 import { benchEndToEnd } from './end-to-end.ts';
+import { benchHangingSubscriber } from './hanging-subscriber.ts';
 import { BenchWorld, root } from './io/bench-world.ts';
 import { describeMachine, machineText, type Machine } from './io/machine.ts';
 import { createTerminal, type Terminal } from './io/terminal.ts';
@@ -15,8 +16,10 @@ import { benchMemory } from './memory.ts';
 import { benchProducer } from './producer.ts';
 import { benchProfile } from './profile.ts';
 import { benchReceiver } from './receiver.ts';
+import { benchRestarts } from './restarts.ts';
 import { benchSlowSubscriber } from './slow-subscriber.ts';
 import { benchStartUp } from './start-up.ts';
+import { benchSubscriptions } from './subscriptions.ts';
 
 /** In the order of the page. */
 const benches: Readonly<Record<string, Bench>> = {
@@ -24,8 +27,11 @@ const benches: Readonly<Record<string, Bench>> = {
   producer: benchProducer,
   dispatcher: benchDispatcher,
   'slow-subscriber': benchSlowSubscriber,
+  'hanging-subscriber': benchHangingSubscriber,
+  restarts: benchRestarts,
   'end-to-end': benchEndToEnd,
   memory: benchMemory,
+  subscriptions: benchSubscriptions,
   'start-up': benchStartUp,
 };
 const benchNames = Object.keys(benches);
@@ -40,7 +46,7 @@ Measures Knative Kafka on this machine, each figure beside its limit in the same
 
   NAME         ${benchNames.join(', ')}; all of them when none is given
 
-  --quick      a smoke run of a minute or two, whose figures mean little
+  --quick      a smoke run of a few minutes, whose figures mean little
   --runs N     how often each pair is measured, ${fullRuns} unless told
   --profile    also where the receiver and the dispatcher spend their time; comes by itself when a full run
                misses one of their targets

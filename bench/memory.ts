@@ -28,7 +28,7 @@ export async function benchMemory({ world, runs, isQuick, step }: BenchContext):
   await world.fill(topic, partitions, backlog);
   const subscriber = await world.subscriber();
   // Idle is a dispatcher that has a consumer group, with nothing in its topic.
-  await world.subscription('idle', 'quiet', await world.channel('quiet', partitions), subscriber.port);
+  await world.subscription({ name: 'idle', channel: 'quiet', topic: await world.channel('quiet', partitions), subscriberPort: subscriber.port });
 
   const bare: Memory[] = [];
   const receiver: Memory[] = [];
@@ -38,9 +38,10 @@ export async function benchMemory({ world, runs, isQuick, step }: BenchContext):
     step(`${at}, all idle for ${idleMs / 1000} s`);
     const bareServer = await world.bareServer();
     const ours = await world.receiver();
-    const dispatching = await world.dispatcher([], true);
+    const dispatching = await world.dispatcher();
+    await dispatching.ready();
     await delay(idleMs);
-    const idle = [bareServer.process, ours.process, dispatching].map(({ pid }) => residentBytes(pid).now / megabyte);
+    const idle = [bareServer.process, ours.process, dispatching.process].map(({ pid }) => residentBytes(pid).now / megabyte);
 
     step(`${at}, bare server under load`);
     await load(world, bareServer, { ...window, path: '/' });
@@ -56,9 +57,9 @@ export async function benchMemory({ world, runs, isQuick, step }: BenchContext):
     await subscriber.reset();
     const name = `memory-${run}`;
     const delivered = subscriber.measure({ skip: 0, events: backlog, watch: [] }, patienceMs);
-    await Promise.all([delivered, world.subscription(name, 'backlog', topic, subscriber.port)]);
-    dispatcher.push({ idle: idle[2]!, most: residentBytes(dispatching.pid).most / megabyte });
-    await dispatching.stop();
+    await Promise.all([delivered, world.subscription({ name, channel: 'backlog', topic, subscriberPort: subscriber.port })]);
+    dispatcher.push({ idle: idle[2]!, most: residentBytes(dispatching.process.pid).most / megabyte });
+    await dispatching.process.stop();
     world.removeSubscription(name);
   }
   const idle = (memories: readonly Memory[]): number[] => memories.map((entry) => entry.idle);

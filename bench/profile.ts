@@ -10,6 +10,7 @@ import { join, relative, resolve } from 'node:path';
 import type { BenchContext } from './bench.ts';
 import type { BenchTable } from './core/bench-table.ts';
 import { byOrigin, selfTimes, type CpuProfile, type Locate, type SelfTime } from './core/cpu-profile.ts';
+import { dispatchBacklog } from './io/backlog.ts';
 import { root, type BenchWorld } from './io/bench-world.ts';
 import { load } from './io/load.ts';
 
@@ -52,11 +53,8 @@ async function profileReceiver(world: BenchWorld, folder: string, durationMs: nu
 async function profileDispatcher(world: BenchWorld, folder: string, events: number): Promise<readonly SelfTime[]> {
   const topic = await world.channel('profiled-backlog', partitions);
   await world.fill(topic, partitions, events);
-  const subscriber = await world.subscriber();
-  await world.subscription('profiled', 'profiled-backlog', topic, subscriber.port);
-  const dispatcher = await world.dispatcher(profilerFlags(folder, 'dispatcher'));
-  await subscriber.measure({ skip: 0, events, watch: [] }, patienceMs);
-  await dispatcher.stop();
+  const backlog = { channel: 'profiled-backlog', topic, subscriber: await world.subscriber(), skip: 0, events, timeoutMs: patienceMs };
+  await dispatchBacklog(world, backlog, 'profiled', 'ordered', profilerFlags(folder, 'dispatcher'));
   return readProfile(folder, 'dispatcher', 'dispatcher');
 }
 

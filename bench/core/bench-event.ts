@@ -1,6 +1,7 @@
 /**
- * The event of every bench: binary mode, 1 KiB of JSON, one of a thousand keys; as a request and as what follows it.
+ * The event of every bench: binary mode, 1 KiB of JSON, one of a thousand keys; as a request and as a record.
  */
+import type { OutgoingRecord } from '@knative-kafka/common/core';
 
 export const keyCount = 1000;
 export const eventBytes = 1024;
@@ -18,8 +19,20 @@ export function eventHeaders(n: number): readonly string[] {
   return ['ce-specversion', '1.0', 'ce-id', `event-${n}`, 'ce-source', '/bench', 'ce-type', 'dev.knative.kafka.bench', 'ce-subject', `key-${n % keyCount}`, 'content-type', 'application/json'];
 }
 
+/** @returns n again; NaN of what is no id of these */
+export function eventNumber(id: string | undefined): number {
+  return Number(id?.replace(/^event-/, ''));
+}
+
 export function eventBody(): Buffer {
   return data;
+}
+
+/** The record that a receiver makes of the event. @param more headers of the request beside its own */
+export function eventRecord(n: number, timestampMs: number, more: readonly string[] = []): OutgoingRecord {
+  const flat = [...eventHeaders(n), ...more];
+  const headers = Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!.replace(/^ce-/, 'ce_'), flat[2 * index + 1]!] as const);
+  return { key: Buffer.from(`key-${n % keyCount}`), value: data, headers, timestampMs };
 }
 
 /** A whole request, ready for a socket. */

@@ -23,14 +23,14 @@ export interface BenchTable {
 export interface Target {
   /** `CPU per event / per request of the bare server, 50 connections`. */
   readonly name: string;
-  /** Median of the runs. */
+  /** Median of the runs; the worst of them where the bound holds for each. */
   readonly value: number;
   /** The median with the least and the most. */
   readonly valueText: string;
   /** `at most 3`, `at least 0.6 of ...`. */
   readonly target: string;
   readonly isMet: boolean;
-  /** By what part of the target it was missed: 0.2 is a fifth; 0 when it was met. */
+  /** By what part of the target it was missed: 0.2 is a fifth, Infinity where the target is 0; 0 when it was met. */
   readonly missedBy: number;
 }
 
@@ -44,6 +44,12 @@ export function atMost(limit: number, name: string, samples: readonly number[], 
 export function atLeast(limit: number, name: string, samples: readonly number[], unit = ''): Target {
   const value = median(samples);
   return target({ name, samples, unit, bound: `at least ${figure(limit)}`, isMet: value >= limit, missedBy: 1 - value / limit });
+}
+
+/** A bound that holds in every run, where a median would hide the one that broke it. @param samples one per run */
+export function neverAbove(limit: number, name: string, samples: readonly number[], unit = ''): Target {
+  const value = Math.max(...samples);
+  return { ...target({ name, samples, unit, bound: `never above ${figure(limit)}`, isMet: value <= limit, missedBy: value / limit - 1 }), value };
 }
 
 function target(given: { name: string; samples: readonly number[]; unit: string; bound: string; isMet: boolean; missedBy: number }): Target {
@@ -61,6 +67,7 @@ function target(given: { name: string; samples: readonly number[]; unit: string;
 /** `met`, or by how much not. */
 export function verdict({ isMet, missedBy }: Target): string {
   if (isMet) return 'met';
+  if (missedBy === Infinity) return 'missed'; // of a bound of 0 there is no part
   return Number.isFinite(missedBy) ? `missed by ${(missedBy * 100).toFixed(missedBy < 0.1 ? 1 : 0)} %` : 'missed: no figure';
 }
 

@@ -24,7 +24,7 @@ it('says by how much a target was missed, by the median', () => {
 it('puts targets before figures, and figures before notes', () => {
   const text = tableMarkdown({ id: 'x', title: 'X', columns: ['', 'rate'], rows: [['ours', '5']], targets: [atMost(2, 'CPU', [1], 'ms')], notes: ['Read it well.'], runs: 3, figures: {} }, '2026-11-22');
   expect(text.split('\n')).toEqual([
-    '| target | measured | promised |  |', '| --- | ---: | ---: | ---: |', '| CPU | 1.00 ms | at most 2.00 ms | met |', '',
+    '| target | measured | promised |  |', '| --- | ---: | ---: | ---: |', '| CPU | 1 ms | at most 2 ms | met |', '',
     '|  | rate |', '| --- | ---: |', '| ours | 5 |', '', '- Read it well.', '', '_Measured 2026-11-22; medians of 3 runs, the least and the most in brackets._',
   ]);
 });

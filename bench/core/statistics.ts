@@ -15,14 +15,14 @@ export function ratios(measured: readonly number[], limits: readonly number[]): 
   return measured.map((value, run) => value / (limits[run] ?? Number.NaN));
 }
 
-/** The digits that matter, thousands apart: 0.012, 0.50, 1.23, 123, 12,300. */
+/** The digits that matter, thousands apart: 0.012, 0.50, 1.23, 123, 12,300; of a whole number all of them. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  if (size >= 1000) return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ',');
+  if (size >= 1000 || Number.isInteger(value)) return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, ',');
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
-  if (size >= 0.1 || size === 0) return value.toFixed(2);
+  if (size >= 0.1) return value.toFixed(2);
   return Number(value.toPrecision(2)).toString();
 }
 

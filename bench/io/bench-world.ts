@@ -10,13 +10,16 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { consumerGroupId, Fault, readSettings, topicName, type PartitionBatch } from '@knative-kafka/common/core';
-import { createKafkaClient, type Admin, type Producer } from '@knative-kafka/common/io';
+import { consumerGroupId, deliveryOrderAnnotation, Fault, readSettings, topicName, type DeliveryOrder, type PartitionBatch } from '@knative-kafka/common/core';
+import type { Admin, Producer } from '@knative-kafka/common/io';
 import { dispatcherSettings, type DispatcherConfig } from '@knative-kafka/dispatcher';
 import { freePort, freePorts, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
-import { eventBody, eventHeaders, keyCount } from '../core/bench-event.ts';
+import type { Arrival } from '../core/arrivals.ts';
+import { eventRecord } from '../core/bench-event.ts';
+import type { ProduceLoopOptions, ProduceLoopResult } from '../processes/produce-loop.ts';
 import type { MeasureOptions, MeasureResult, SubscriberOptions } from '../processes/subscriber.ts';
 import { toldPattern } from './child.ts';
+import { connectKafka } from './kafka.ts';
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -36,6 +39,37 @@ export interface RunningReceiver extends RunningServer {
   readonly path: (channel: string) => string;
 }
 
+export interface RunningDispatcher {
+  readonly process: ChildService;
+  /** Resolves when each consumer group is joined. */
+  readonly ready: () => Promise<void>;
+  /** Those that it has of a Subscription, as its metrics tell: each from the first record on that it got of it. */
+  readonly partitions: (subscription: string) => Promise<readonly number[]>;
+}
+
+export interface DispatcherStart {
+  /** Before the bundle, such as `--cpu-prof`. */
+  readonly nodeFlags?: readonly string[];
+  /** Keeps its name in its consumer groups over a restart. */
+  readonly podName?: string;
+}
+
+export interface SubscriptionSpec {
+  readonly name: string;
+  readonly channel: string;
+  readonly topic: string;
+  readonly subscriberPort: number;
+  readonly order?: DeliveryOrder;
+  /** Where a new consumer group begins; the oldest event of the channel unless told. */
+  readonly from?: 'earliest' | 'latest';
+}
+
+/** Stores events at a fixed rate. */
+export interface RunningSender {
+  /** @returns when each event was accepted, by its number, in microseconds of the machine's clock */
+  stop(): Promise<readonly number[]>;
+}
+
 export class BenchWorld {
   readonly kafka: KafkaCluster;
   readonly admin: Admin;
@@ -48,7 +82,7 @@ export class BenchWorld {
   private constructor(kafka: KafkaCluster, folder: string) {
     this.kafka = kafka;
     this.#folder = folder;
-    const client = createKafkaClient({ brokers: kafka.bootstrap.split(','), clientId: 'bench', requestTimeoutMs: 30_000, connectTimeoutMs: 3_000 });
+    const client = connectKafka(kafka.bootstrap);
     this.admin = client.createAdmin();
     this.producer = client.createProducer();
   }
@@ -110,41 +144,39 @@ export class BenchWorld {
     return named.topic;
   }
 
-  /** A Subscription that begins with the oldest event of the channel. @returns its consumer group */
-  async subscription(name: string, channel: string, topic: string, subscriberPort: number): Promise<string> {
-    const groupId = consumerGroupId({ namespace, name: channel }, name);
-    await untilDone(`offsets of ${groupId}`, () => this.admin.commitInitialOffsets(groupId, topic, 'earliest'));
+  /** A Subscription and its consumer group, which begins where it is told to before anybody joins it. */
+  async subscription({ name, channel, topic, subscriberPort, order, from = 'earliest' }: SubscriptionSpec): Promise<void> {
+    const groupId = groupOf(channel, name);
+    await untilDone(`offsets of ${groupId}`, () => this.admin.commitInitialOffsets(groupId, topic, from));
     this.#write(`subscription-${name}.yaml`, {
       apiVersion: 'messaging.knative.dev/v1',
       kind: 'Subscription',
-      metadata: { name, namespace, uid: name },
+      metadata: { name, namespace, uid: name, annotations: order === undefined ? {} : { [deliveryOrderAnnotation]: order } },
       spec: { channel: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: channel }, subscriber: { uri: `http://127.0.0.1:${subscriberPort}/` } },
     });
-    return groupId;
   }
 
   removeSubscription(name: string): void {
     this.#remove(`subscription-${name}.yaml`);
   }
 
+  /** Resolves when nobody is left in the consumer group of a Subscription that was removed, and the group is gone, too. */
+  async groupGone(name: string, channel: string): Promise<void> {
+    const groupId = groupOf(channel, name);
+    await untilDone(`the end of ${groupId}`, () => this.admin.deleteGroup(groupId));
+  }
+
   /** Stores events as the receiver would, the same number in each partition, so that all of them end together. */
   async fill(topic: string, partitions: number, events: number): Promise<void> {
     const recordsPerBatch = 400;
     const leaders = await this.#leaders(topic, partitions);
-    const headers = (n: number): [string, string][] => {
-      const flat = eventHeaders(n);
-      return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!.replace(/^ce-/, 'ce_'), flat[2 * index + 1]!]);
-    };
     const timestampMs = Date.now();
     const perPartition = Math.ceil(events / partitions);
     for (let from = 0; from < perPartition; from += recordsPerBatch) {
       const batches: PartitionBatch[] = leaders.map((_, partition) => ({
         topic,
         partition,
-        records: Array.from({ length: Math.min(recordsPerBatch, perPartition - from) }, (_item, index) => {
-          const n = (from + index) * partitions + partition;
-          return { key: Buffer.from(`key-${n % keyCount}`), value: eventBody(), headers: headers(n), timestampMs };
-        }),
+        records: Array.from({ length: Math.min(recordsPerBatch, perPartition - from) }, (_item, index) => eventRecord((from + index) * partitions + partition, timestampMs)),
       }));
       await this.#store(leaders[0]!, batches); // one broker leads all
     }
@@ -187,12 +219,19 @@ export class BenchWorld {
     return { process, port, path: (channel) => `/${namespace}/${channel}` };
   }
 
-  /** A dispatcher process. @param isReadyAwaited until each consumer group has its partitions */
-  async dispatcher(nodeFlags: readonly string[] = [], isReadyAwaited = false): Promise<ChildService> {
+  /** A dispatcher process, just started. */
+  async dispatcher({ nodeFlags = [], podName }: DispatcherStart = {}): Promise<RunningDispatcher> {
     const metricsPort = await freePort();
-    const process = this.#service('dispatcher', nodeFlags, { METRICS_PORT: String(metricsPort) });
-    if (isReadyAwaited) await untilReady(process, metricsPort);
-    return process;
+    const process = this.#service('dispatcher', nodeFlags, { METRICS_PORT: String(metricsPort), ...(podName === undefined ? {} : { POD_NAME: podName }) });
+    return {
+      process,
+      ready: () => untilReady(process, metricsPort),
+      partitions: async (subscription) => {
+        const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+        const lags = metrics.matchAll(/^knative_kafka_consumer_lag\{(.*)\}/gm);
+        return [...lags].flatMap(([, labels = '']) => (labels.includes(`subscription="${subscription}"`) ? [Number(/partition="(\d+)"/.exec(labels)?.[1])] : []));
+      },
+    };
   }
 
   #service(name: string, nodeFlags: readonly string[], env: Readonly<Record<string, string>>): ChildService {
@@ -207,12 +246,25 @@ export class BenchWorld {
     return { process, port };
   }
 
-  async subscriber(delayMs = 0): Promise<Subscriber> {
+  async subscriber({ delayMs = 0, ...more }: Partial<Pick<SubscriberOptions, 'delayMs' | 'hasJournal'>> = {}): Promise<Subscriber> {
     const [port, controlPort] = (await freePorts(2)) as [number, number];
-    const options: SubscriberOptions = { port, controlPort, delayMs };
+    const options: SubscriberOptions = { port, controlPort, delayMs, ...more };
     const process = this.#child('subscriber.ts', options);
     await process.waitForOutput(toldPattern('ready'), patienceMs);
     return new Subscriber(process, port, controlPort);
+  }
+
+  sender(topic: string, rate: number): RunningSender {
+    const options: ProduceLoopOptions = { bootstrap: this.kafka.bootstrap, topic, rate };
+    const process = this.#child('produce-loop.ts', options);
+    return {
+      stop: async () => {
+        process.signal('SIGTERM');
+        const [, result = ''] = await process.waitForOutput(toldPattern('result'), patienceMs);
+        await process.exited;
+        return (JSON.parse(result) as ProduceLoopResult).acceptedAt;
+      },
+    };
   }
 
   /** Starts one of the limits without waiting for anything. */
@@ -260,6 +312,11 @@ export class Subscriber {
     return ((await this.#ask('/arrived', {}, patienceMs)) as { arrived: number }).arrived;
   }
 
+  /** What has arrived since this was asked last, of a subscriber with a journal. */
+  async arrivals(): Promise<readonly Arrival[]> {
+    return (await this.#ask('/arrivals', {}, patienceMs)) as readonly Arrival[];
+  }
+
   /** Resolves when all that is to count has arrived. @throws Error with how much did, when the time is up */
   async measure(options: MeasureOptions, timeoutMs: number): Promise<MeasureResult> {
     try {
@@ -282,6 +339,10 @@ export class Subscriber {
       asked.end(JSON.stringify(body));
     });
   }
+}
+
+function groupOf(channel: string, subscription: string): string {
+  return consumerGroupId({ namespace, name: channel }, subscription);
 }
 
 /** Tries again while Kafka says "not yet", as it does for moments after a topic or the first group is created. */

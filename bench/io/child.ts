@@ -20,7 +20,7 @@ export function toldPattern(word: string): RegExp {
 /** Ends this process when the work failed, with what went wrong on stderr, which errors of the bench show. */
 export function exitOnError(work: Promise<void>): void {
   work.then(
-    () => process.exit(0),
+    () => process.stdout.write('', () => process.exit(0)), // a long result is not yet with its reader
     (error: unknown) => {
       process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
       process.exit(1);

@@ -1,6 +1,6 @@
 /**
  * The limit for a dispatcher: undici that POSTs the same event from memory, as many at a time as there are partitions,
- * and does nothing else. The subscriber takes the figures.
+ * and does nothing else, until it is stopped. The subscriber takes the figures.
  */
 import { Pool } from 'undici';
 import { eventBody, eventHeaders } from '../core/bench-event.ts';
@@ -9,15 +9,13 @@ import { childOptions, exitOnError } from '../io/child.ts';
 export interface PostLoopOptions {
   readonly port: number;
   readonly inFlight: number;
-  /** Ends after so many, or sooner when it is stopped. */
-  readonly events: number;
 }
 
-async function run({ port, inFlight, events }: PostLoopOptions): Promise<void> {
+async function run({ port, inFlight }: PostLoopOptions): Promise<void> {
   const pool = new Pool(`http://127.0.0.1:${port}`, { connections: inFlight, pipelining: 1 });
   let next = 0;
-  const post = async (): Promise<void> => {
-    while (next < events) {
+  const post = async (): Promise<never> => {
+    for (;;) {
       const headers = eventHeaders(next++) as string[];
       const { statusCode, body } = await pool.request({ method: 'POST', path: '/', headers, body: eventBody() });
       await body.dump();
@@ -25,7 +23,6 @@ async function run({ port, inFlight, events }: PostLoopOptions): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: inFlight }, post));
-  await pool.close();
 }
 
 exitOnError(run(childOptions() as PostLoopOptions));

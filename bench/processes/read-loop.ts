@@ -2,15 +2,10 @@
  * The other limit for a dispatcher: its own Kafka client that reads the topic from its beginning and drops the records.
  */
 import { performance } from 'node:perf_hooks';
-import { createKafkaClient } from '@knative-kafka/common/io';
 import { childOptions, exitOnError, tell } from '../io/child.ts';
+import { connectKafka, createReader, type ReaderOptions } from '../io/kafka.ts';
 
-export interface ReadLoopOptions {
-  readonly bootstrap: string;
-  readonly topic: string;
-  readonly groupId: string;
-  /** As the dispatcher has it. */
-  readonly fetchBytes: number;
+export interface ReadLoopOptions extends ReaderOptions {
   /** Arrive before what counts. */
   readonly skip: number;
   readonly events: number;
@@ -22,36 +17,22 @@ export interface ReadLoopResult {
   readonly cpuMs: number;
 }
 
-async function run({ bootstrap, topic, groupId, fetchBytes, skip, events }: ReadLoopOptions): Promise<void> {
-  const kafka = createKafkaClient({ brokers: bootstrap.split(','), clientId: 'bench-read-loop', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 });
+async function run(options: ReadLoopOptions): Promise<void> {
+  const { bootstrap, skip, events } = options;
   const done = Promise.withResolvers<ReadLoopResult>();
   let read = 0;
   let from: { readonly read: number; readonly at: number; readonly cpu: NodeJS.CpuUsage } | undefined;
-  const member = kafka.createGroupMember({
-    groupId,
-    topic,
-    fetchBytesPerPartition: fetchBytes,
-    sessionTimeoutMs: 10_000,
-    revokeTimeoutMs: 1_000,
-    handlers: {
-      rebalancing: () => undefined,
-      revoking: () => Promise.resolve(),
-      assigned: () => undefined,
-      offsetReset: () => undefined,
-      lost: (fault) => done.reject(fault),
-      records: (_partition, records) => {
-        read += records.length;
-        if (from === undefined) {
-          if (read >= skip) from = { read, at: performance.now(), cpu: process.cpuUsage() };
-        } else if (read >= skip + events) {
-          const { user, system } = process.cpuUsage(from.cpu);
-          done.resolve({ events: read - from.read, elapsedMs: performance.now() - from.at, cpuMs: (user + system) / 1000 });
-        }
-      },
-    },
+  const { member, lost } = createReader(connectKafka(bootstrap), options, (records) => {
+    read += records.length;
+    if (from === undefined) {
+      if (read >= skip) from = { read, at: performance.now(), cpu: process.cpuUsage() };
+    } else if (read >= skip + events) {
+      const { user, system } = process.cpuUsage(from.cpu);
+      done.resolve({ events: read - from.read, elapsedMs: performance.now() - from.at, cpuMs: (user + system) / 1000 });
+    }
   });
   await member.start();
-  const result = await done.promise;
+  const result = await Promise.race([done.promise, lost]);
   await member.close();
   tell('result', result);
 }

@@ -1,11 +1,13 @@
 /**
- * A subscriber that costs as little as it can: plain sockets, 202 for everything, at once or after a delay. It counts
- * what arrives and takes the CPU time of those who send, because it alone knows when the first and the last event came.
+ * A subscriber that costs as little as it can: plain sockets, 202 for everything, at once, after a delay, or never. It
+ * counts what arrives and takes the CPU time of those who send, because it alone knows when the first and the last
+ * event came; where asked to, it remembers each of them.
  */
 import { createServer as createControlServer, type IncomingMessage } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { sentAtHeader } from '../core/bench-event.ts';
+import type { Arrival } from '../core/arrivals.ts';
+import { eventNumber, sentAtHeader } from '../core/bench-event.ts';
 import { Histogram, type HistogramText } from '../core/histogram.ts';
 import { headerValue, HttpHead } from '../core/http-head.ts';
 import { childOptions, tell } from '../io/child.ts';
@@ -16,7 +18,9 @@ export interface SubscriberOptions {
   readonly port: number;
   readonly controlPort: number;
   /** From the whole request to its answer; 0 for at once. */
-  readonly delayMs: number;
+  readonly delayMs: number | 'never';
+  /** Whether each event is remembered, for `/arrivals`; they carry the time of sending then. */
+  readonly hasJournal?: boolean;
 }
 
 /** What is to be measured of the events to come, counted from the last reset. */
@@ -46,15 +50,18 @@ interface Measurement extends MeasureOptions {
 }
 
 const answer = Buffer.from('HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n');
-const { port, controlPort, delayMs } = childOptions() as SubscriberOptions;
+const { port, controlPort, delayMs, hasJournal = false } = childOptions() as SubscriberOptions;
 
 let arrived = 0;
 let delays = new Histogram();
 let measurement: Measurement | undefined;
+let journal: Arrival[] = [];
 
 function onEvent(socket: Socket, bytes: Buffer, from: number, headEnd: number): void {
   arrived++;
   if (measurement !== undefined) count(measurement, bytes, from, headEnd);
+  if (hasJournal) remember(bytes, from, headEnd);
+  if (delayMs === 'never') return;
   if (delayMs === 0) socket.write(answer);
   else setTimeout(() => socket.write(answer), delayMs);
 }
@@ -67,6 +74,11 @@ function count(current: Measurement, bytes: Buffer, from: number, headEnd: numbe
   if (current.startedAt === 0) begin(current); // nothing to skip
   if (current.isStamped === true) delays.record(machineMicroseconds() - Number(headerValue(bytes, from, headEnd, `${sentAtHeader}:`)));
   if (arrived >= current.skip + current.events) end(current);
+}
+
+function remember(bytes: Buffer, from: number, headEnd: number): void {
+  const at = Math.round(machineMicroseconds());
+  journal.push({ n: eventNumber(headerValue(bytes, from, headEnd, 'ce-id:')), at, sentAt: Number(headerValue(bytes, from, headEnd, `${sentAtHeader}:`)) });
 }
 
 function begin(current: Measurement): void {
@@ -110,6 +122,9 @@ createServer({ noDelay: true }, (socket) => {
       response.end('{}');
     } else if (request.url === '/arrived') {
       response.end(JSON.stringify({ arrived }));
+    } else if (request.url === '/arrivals') {
+      response.end(JSON.stringify(journal));
+      journal = [];
     } else {
       void readJson(request).then((options) => {
         measurement = { ...(options as MeasureOptions), cpuBefore: [], startedAt: 0, done: (result) => response.end(JSON.stringify(result)) };

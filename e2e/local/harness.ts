@@ -2,7 +2,7 @@
  * The event path as real processes on real Kafka, for the tests beside this file: start and signal them, send events
  * as a careful sender does, and record what a subscriber gets.
  */
-import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
-import { topicName } from '@knative-kafka/common/core';
+import { consumerGroupId, topicName, type RecordHeaders } from '@knative-kafka/common/core';
 import { createKafkaClient, type Admin, type KafkaClient } from '@knative-kafka/common/io';
 import { freePort, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
 
@@ -30,8 +30,16 @@ export interface Receiver extends Service {
 
 export interface StoredRecord {
   readonly partition: number;
+  readonly offset: bigint;
   readonly key: string | null;
   readonly value: Buffer | null;
+  readonly headers: RecordHeaders;
+}
+
+export interface WorldOptions {
+  /** Laid over the broker's server.properties. */
+  readonly config?: Readonly<Record<string, string>>;
+  readonly onProgress?: (text: string) => void;
 }
 
 /** One Kafka, one folder of manifests, and the processes started on them. */
@@ -41,8 +49,9 @@ export class World {
   readonly folder: string;
   readonly #client: KafkaClient;
   readonly #dataDir: string;
-  readonly #services: ChildService[] = [];
+  readonly #services: Service[] = [];
   readonly #subscribers: Subscriber[] = [];
+  #readers = 0;
 
   private constructor(kafka: KafkaCluster, dataDir: string) {
     this.kafka = kafka;
@@ -52,13 +61,13 @@ export class World {
     this.admin = this.#client.createAdmin();
   }
 
-  static async start(): Promise<World> {
+  static async start(options: WorldOptions = {}): Promise<World> {
     const dataDir = mkdtempSync(join(tmpdir(), 'knative-kafka-e2e-'));
-    return new World(await startKafka({ dataDir }), dataDir);
+    return new World(await startKafka({ dataDir, ...options }), dataDir);
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#services.map((service) => service.stop()));
+    await Promise.all(this.#services.map(({ process }) => process.stop()));
     await Promise.all(this.#subscribers.map((subscriber) => subscriber.close()));
     await this.kafka.stop();
     rmSync(this.folder, { recursive: true, force: true });
@@ -71,21 +80,29 @@ export class World {
     await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: 1, config });
   }
 
-  subscription(name: string, channel: string, uri: string, delivery?: object): void {
+  /** A Subscription `default/<name>`; its consumer group is `groupOf(channel, name)`. */
+  subscription(name: string, channel: string, uri: string, delivery?: object, annotations: Readonly<Record<string, string>> = {}): void {
     this.write(`subscription-${name}.yaml`, {
       apiVersion: 'messaging.knative.dev/v1',
       kind: 'Subscription',
-      metadata: { name, namespace: 'default' },
+      metadata: { name, namespace: 'default', uid: uidOf(name), annotations },
       spec: { channel: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: channel }, subscriber: { uri }, ...(delivery === undefined ? {} : { delivery }) },
     });
   }
 
   /** Reads the records of a channel's topic from the beginning until there are `count`, by a consumer group of its own. */
   async stored(channel: string, count: number): Promise<readonly StoredRecord[]> {
-    const topic = topicOf(channel);
-    const groupId = `e2e-reader-${channel}-${String(count)}`;
+    return this.storedIn(topicOf(channel), count);
+  }
+
+  /** The same of any topic, up to its end as it is now where no `count` is given. */
+  async storedIn(topic: string, count?: number): Promise<readonly StoredRecord[]> {
+    const groupId = `e2e-reader-${topic}-${this.#readers++}`;
     const found: StoredRecord[] = [];
-    await this.admin.commitInitialOffsets(groupId, topic, 'earliest');
+    // A new cluster makes its topic of committed offsets first.
+    await waitFor('offsets to read from', () => this.admin.commitInitialOffsets(groupId, topic, 'earliest'), { timeoutMs: patienceMs });
+    const wanted = count ?? (await this.admin.groupLag(groupId, topic)).reduce((sum, { commitOffset, endOffset }) => sum + Number(endOffset - (commitOffset ?? 0n)), 0);
+    if (wanted === 0) return found;
     const member = this.#client.createGroupMember({
       groupId,
       topic,
@@ -96,18 +113,26 @@ export class World {
         rebalancing: () => undefined,
         revoking: () => Promise.resolve(),
         assigned: () => undefined,
-        records: ({ partition }, records) => void found.push(...records.map(({ key, value }) => ({ partition, key: key?.toString() ?? null, value }))),
+        records: ({ partition }, records) => {
+          for (const { offset, key, value, headers } of records) found.push({ partition, offset, key: key?.toString() ?? null, value, headers });
+        },
         offsetReset: () => undefined,
         lost: () => undefined,
       },
     });
     try {
       await member.start();
-      await waitFor(`${count} records in ${topic}`, () => found.length >= count, { timeoutMs: patienceMs });
+      await waitFor(`${wanted} records in ${topic}`, () => found.length >= wanted, { timeoutMs: patienceMs });
     } finally {
       await member.close();
     }
     return found;
+  }
+
+  /** How many records of a channel a Subscription has no committed outcome for. */
+  async lag(channel: string, subscription: string): Promise<number> {
+    const partitions = await this.admin.groupLag(groupOf(channel, subscription), topicOf(channel));
+    return partitions.reduce((sum, { commitOffset, endOffset }) => sum + Number(endOffset - (commitOffset ?? 0n)), 0);
   }
 
   write(file: string, content: object | string): void {
@@ -147,8 +172,23 @@ export class World {
       args: [join(root, 'packages', name, 'bundle', 'main.js')],
       env: { RESOURCES_DIR: this.folder, KAFKA_BROKERS: this.kafka.bootstrap, METRICS_PORT: String(metricsPort), ...env },
     });
-    this.#services.push(process);
-    return { process, metricsPort };
+    const service = { process, metricsPort };
+    this.#services.push(service);
+    return service;
+  }
+
+  /** What may tell why something went wrong: all logs, and the metrics of services that run. @returns the folder with them */
+  async keepEvidence(): Promise<string> {
+    const folder = mkdtempSync(join(tmpdir(), 'knative-kafka-evidence-'));
+    for (const [number, { process, metricsPort }] of this.#services.entries()) {
+      const name = join(folder, `${number}-${process.name}`);
+      writeFileSync(`${name}.log`, process.output());
+      if (!process.isRunning()) continue;
+      const metrics = await fetch(`http://127.0.0.1:${metricsPort}/metrics`, { signal: AbortSignal.timeout(5_000) }).then((response) => response.text(), String);
+      writeFileSync(`${name}.metrics`, metrics);
+    }
+    for (const { id, logFile } of this.kafka.brokers) copyFileSync(logFile, join(folder, `broker-${id}.log`));
+    return folder;
   }
 }
 
@@ -156,6 +196,15 @@ export function topicOf(channel: string): string {
   const named = topicName({ namespace: 'default', name: channel, uid: '' });
   if ('problem' in named) throw new Error(named.problem);
   return named.topic;
+}
+
+function uidOf(subscription: string): string {
+  return `uid-${subscription}`;
+}
+
+/** The consumer group of a Subscription of `World.subscription`. */
+export function groupOf(channel: string, subscription: string): string {
+  return consumerGroupId({ namespace: 'default', name: channel }, uidOf(subscription));
 }
 
 export async function untilReady(service: Service): Promise<void> {
@@ -292,8 +341,8 @@ export interface SendOptions {
   readonly pauseMs?: number;
   /** Ends it early: what is under way is finished. */
   readonly signal?: AbortSignal;
-  /** Told after each acknowledgement how many there are. */
-  readonly onAcknowledged?: (acknowledged: number) => void;
+  /** Told after each acknowledgement how many there are, and of which event. */
+  readonly onAcknowledged?: (acknowledged: number, id: string) => void;
   /** Told of each answer that is none, as it comes. */
   readonly onRefused?: (status: number, retryAfter: string | undefined) => void;
 }
@@ -307,18 +356,29 @@ export interface SendResult {
 /** Tries that one event gets; with the waits between them far longer than any fault of these tests. */
 const sendAttempts = 300;
 
-/**
- * Sends as Knative's senders do: 429, 5xx and lost connections are tried again. The events of a key go one after the
- * other, so that their order is known; the keys go side by side.
- */
-export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs = 0, signal, onAcknowledged, onRefused }: SendOptions): Promise<SendResult> {
-  const acknowledged = new Set<string>();
-  const refusals = new Map<number, number>();
-  const targets = urls.map((url) => ({ pool: new Pool(new URL(url).origin, { connections: keys, connectTimeout: 2_000 }), path: new URL(url).pathname }));
-  let turn = 0;
-  const sendOne = async (id: string, key: string): Promise<void> => {
+export interface SenderOptions {
+  /** Where to send; tried in turn. */
+  readonly urls: readonly string[];
+  /** To each of them. */
+  readonly connections: number;
+  readonly onRefused?: ((status: number, retryAfter: string | undefined) => void) | undefined;
+}
+
+/** Sends single events as Knative's senders do: 429, 5xx and lost connections are tried again. */
+export class Sender {
+  readonly #targets: readonly { readonly pool: Pool; readonly path: string }[];
+  readonly #onRefused: SenderOptions['onRefused'];
+  #turn = 0;
+
+  constructor({ urls, connections, onRefused }: SenderOptions) {
+    this.#targets = urls.map((url) => ({ pool: new Pool(new URL(url).origin, { connections, connectTimeout: 2_000 }), path: new URL(url).pathname }));
+    this.#onRefused = onRefused;
+  }
+
+  /** Resolves once the event is acknowledged. @throws Error when it is refused for good, or never taken */
+  async send(id: string, key: string): Promise<void> {
     for (let attempt = 1; attempt <= sendAttempts; attempt++) {
-      const { pool, path } = targets[turn++ % targets.length]!;
+      const { pool, path } = this.#targets[this.#turn++ % this.#targets.length]!;
       const [status, retryAfter] = await pool.request({
         method: 'POST',
         path,
@@ -331,31 +391,47 @@ export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs
         },
         () => [0, ''] as const,
       );
-      if (status === 202) {
-        acknowledged.add(id);
-        onAcknowledged?.(acknowledged.size);
-        return;
-      }
-      refusals.set(status, (refusals.get(status) ?? 0) + 1);
-      onRefused?.(status, retryAfter === '' ? undefined : retryAfter);
+      if (status === 202) return;
+      this.#onRefused?.(status, retryAfter === '' ? undefined : retryAfter);
       if (status !== 0 && status !== 429 && status < 500) throw new Error(`${id} was refused with ${status}`);
       await delay(Math.min(500, 20 * attempt));
     }
     throw new Error(`${id} was not acknowledged in ${sendAttempts} attempts`);
-  };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#targets.map(({ pool }) => pool.destroy()));
+  }
+}
+
+/** Sends many. The events of a key go one after the other, so that their order is known; the keys go side by side. */
+export async function sendEvents({ urls, count, keys, keyPrefix = 'key', pauseMs = 0, signal, onAcknowledged, onRefused }: SendOptions): Promise<SendResult> {
+  const acknowledged = new Set<string>();
+  const refusals = new Map<number, number>();
+  const sender = new Sender({
+    urls,
+    connections: keys,
+    onRefused: (status, retryAfter) => {
+      refusals.set(status, (refusals.get(status) ?? 0) + 1);
+      onRefused?.(status, retryAfter);
+    },
+  });
   try {
     await Promise.all(
       Array.from({ length: keys }, async (_, k) => {
         const key = `${keyPrefix}${k}`;
         const share = Math.floor(count / keys) + (k < count % keys ? 1 : 0);
         for (let n = 0; n < share && signal?.aborted !== true; n++) {
-          await sendOne(`${key}-${n}`, key);
+          const id = `${key}-${n}`;
+          await sender.send(id, key);
+          acknowledged.add(id);
+          onAcknowledged?.(acknowledged.size, id);
           if (pauseMs > 0) await delay(pauseMs);
         }
       }),
     );
   } finally {
-    await Promise.all(targets.map(({ pool }) => pool.destroy()));
+    await sender.close();
   }
   return { acknowledged, refusals };
 }

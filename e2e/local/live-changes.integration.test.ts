@@ -129,7 +129,7 @@ ${more}`;
       expect(subscriber.orderBreaks()).toEqual([]);
       expect(subscriber.duplicates).toBe(0);
       expect(await metric(dispatcher, 'knative_kafka_dispatch_retries_total', { subscription: 'recovering', reason: 'status-503' })).toBe(subscriber.received.length - acknowledged.size);
-      await Promise.all([logged(dispatcher, { message: 'subscriber starts failing', subscription: 'recovering' }), logged(dispatcher, { message: 'subscriber has recovered', subscription: 'recovering' })]);
+      await Promise.all([logged(dispatcher, { message: 'delivery starts failing', subscription: 'recovering' }), logged(dispatcher, { message: 'delivery has recovered', subscription: 'recovering' })]);
     });
 
     it('that fails for good loses the events whose retries are used up, counted, and gets those after them', async () => {

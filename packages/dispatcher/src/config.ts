@@ -1,5 +1,5 @@
 /** The dispatcher's settings; the README's table is printed from it. */
-import { bootstrapServers, bytes, count, durationMs, oneOf, optional, port, resourceName, text, type Config } from '@knative-kafka/common/core';
+import { bootstrapServers, bytes, count, defaultDelivery, durationMs, oneOf, optional, port, resourceName, text, type Config } from '@knative-kafka/common/core';
 import { logLevels } from '@knative-kafka/common/io';
 
 export const settings = {
@@ -10,12 +10,25 @@ export const settings = {
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of Service addresses' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
   kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
+  consumerClient: oneOf('CONSUMER_CLIENT', ['auto', 'platformatic', 'kafkajs'], { default: 'auto', about: 'client for consumer groups; auto takes the new group protocol (KIP-848) where the brokers speak it' }),
+  podName: optional('POD_NAME', { about: 'names this process in its consumer groups, so that a restart takes its partitions back at once; unique among dispatchers that run' }),
   sessionTimeoutMs: durationMs('SESSION_TIMEOUT', { default: '10s', about: 'after this long without a sign a dispatcher has lost its partitions' }),
   commitIntervalMs: durationMs('COMMIT_INTERVAL', { default: '100ms', about: 'the shortest time between two commits of a consumer group' }),
   queueLimitBytes: bytes('QUEUE_LIMIT', { default: '64MiB', about: 'bytes of records in memory, shared by all partitions' }),
   partitionQueueBytes: bytes('PARTITION_QUEUE', { default: '4MiB', about: 'the most that one partition queues ahead' }),
   fetchBytes: bytes('FETCH_SIZE', { default: '512KiB', about: 'the most that one fetch brings of one partition' }),
-  subscriberConnections: count('SUBSCRIBER_CONNECTIONS', { default: 256, about: 'connections to one subscriber host at a time' }),
+  maxInFlight: count('MAX_IN_FLIGHT', { default: 100, max: 10_000, about: 'deliveries of one consumer group under way at a time' }),
+  subscriberConnections: count('SUBSCRIBER_CONNECTIONS', { default: 256, max: 10_000, about: 'connections to one destination at a time' }),
+  subscriberConnectTimeoutMs: durationMs('SUBSCRIBER_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a destination may take' }),
+  replyLimitBytes: bytes('REPLY_LIMIT', { default: '1MiB', about: 'a larger reply of a subscriber counts as failed' }),
+  defaultRetry: count('DEFAULT_RETRY', { default: defaultDelivery.retry, min: 0, about: 'retries where no delivery is given' }),
+  defaultBackoffPolicy: oneOf('DEFAULT_BACKOFF_POLICY', ['exponential', 'linear'], { default: defaultDelivery.backoffPolicy, about: 'how waits grow where nothing else is said' }),
+  defaultBackoffDelayMs: durationMs('DEFAULT_BACKOFF_DELAY', { default: '300ms', about: 'backoff delay where nothing else is said' }),
+  defaultTimeoutMs: durationMs('DEFAULT_TIMEOUT', { default: '60s', about: 'time of one attempt where nothing else is said' }),
+  longestBackoffMs: durationMs('BACKOFF_MAX', { default: '5m', about: 'no backoff is longer, however many retries there are' }),
+  deadLetterTopic: oneOf('DEAD_LETTER_TOPIC', ['disabled', 'enabled'], { default: 'disabled', about: 'enabled keeps what would be dropped for want of a dead letter sink; so does dead-letter-topic in the ConfigMap config-kafka-features' }),
+  deadLetterRetentionDays: count('DEAD_LETTER_RETENTION_DAYS', { default: 30, max: 36_500, about: 'how many days a dead letter topic keeps events, fixed when it is created' }),
+  systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMap config-kafka-features' }),
   drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '8s', about: 'time that deliveries under way get after SIGTERM' }),
   logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
 };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { defaultDelivery, Fault, type IncomingRecord } from '@knative-kafka/common/core';
-import type { AssignedPartition, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
+import { decodeKafkaEvent, defaultDelivery, Fault, type IncomingRecord } from '@knative-kafka/common/core';
+import type { AssignedPartition, CommitOffset, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
 import { ConsumerGroup } from './consume.ts';
 import type { DesiredConsumer } from './core/desired-consumers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
@@ -11,7 +11,8 @@ const desired: DesiredConsumer = {
   topic: 't',
   channel: 'shop/orders',
   subscription: 'all',
-  destination: { subscriberUri: 'http://here/', namespace: 'shop', delivery: defaultDelivery },
+  order: 'ordered',
+  destination: { subscriber: { uri: 'http://here/' }, reply: undefined, deadLetterSink: undefined, keepsUndeliverable: false, namespace: 'shop', delivery: defaultDelivery },
 };
 
 function record(offset: number): IncomingRecord {
@@ -39,7 +40,9 @@ class FakeMember implements GroupMember {
   }
   pause(): void { this.#did.push('pause'); }
   resume(): void { /* said anew after each rebalance */ }
-  commit(offsets: readonly { partition: number; commitOffset: bigint }[]): Promise<void> {
+  readonly metadata: (string | undefined)[] = [];
+  commit(offsets: readonly CommitOffset[]): Promise<void> {
+    this.metadata.push(...offsets.map(({ metadata }) => metadata));
     const text = offsets.map(({ partition, commitOffset }) => `${partition}@${commitOffset}`).join(' ');
     this.#did.push(`${this.commitFault === undefined ? 'commit' : 'commit refused'} ${text}`);
     return this.commitFault === undefined ? Promise.resolve() : Promise.reject(this.commitFault);
@@ -53,7 +56,7 @@ class FakeMember implements GroupMember {
   }
 }
 
-function setUp({ commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
+function setUp({ order = 'ordered', commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
   const did: string[] = [];
   const members: FakeMember[] = [];
   const sleeps: number[] = [];
@@ -64,7 +67,7 @@ function setUp({ commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[]
   const logged: string[] = [];
   const log = Object.fromEntries(['error', 'warn', 'info', 'debug'].map((level) => [level, (_: unknown, message: string) => logged.push(message)])) as unknown as Logger;
   let isSendBroken = false;
-  const consumer = new ConsumerGroup(desired, {
+  const consumer = new ConsumerGroup({ ...desired, order }, {
     createGroupMember: (groupId, topic, handlers) => {
       expect([groupId, topic]).toEqual(['group', 't']);
       members.push(new FakeMember(handlers, did, startFaults.shift()));
@@ -91,22 +94,32 @@ function setUp({ commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[]
         if (ms < 60_000) setImmediate(() => resolve(!signal.aborted)); // longer ones are drain times, which do not end here
       }),
       random: () => 0,
+      now: () => 0,
+      longestDelayMs: 300_000,
+      readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
+    },
+    keep: ({ record: { offset }, reason }) => {
+      did.push(`keep ${offset} ${reason}`);
+      return Promise.resolve(true);
     },
     metrics: {
       dispatchSeconds: { observe: () => undefined },
       queueBytes: { inc: () => undefined },
       rebalances: count('rebalances'),
+      rebalanceSeconds: { observe: () => undefined },
+      skipped: count('skipped'),
       offsetResets: count('offset resets'),
       commits: count('commits'),
       commitFailures: count('commit failures'),
-      outcome: (outcome) => count(outcome.kind === 'dropped' ? `dropped ${outcome.reason}` : outcome.kind).inc(),
-      retry: () => undefined,
+      outcome: (outcome) => count('reason' in outcome ? `${outcome.kind} ${outcome.reason}` : outcome.kind).inc(),
+      attempt: () => undefined,
+      reply: () => undefined,
       remove: () => undefined,
     },
     log,
     partitionQueueBytes: () => 1_000_000,
     onLanes: (change) => { lanes.now += change; },
-  }, { commitIntervalMs });
+  }, { commitIntervalMs, maxInFlight: 100 });
   const turns = async (): Promise<void> => { for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve)); };
   return {
     consumer, did, members, sleeps, counted, lanes, turns, logged,
@@ -159,7 +172,7 @@ describe('a consumer group joins', () => {
     await answer(5);
     members[1]!.handlers.assigned(fresh(0));
     members[1]!.records(0, 5);
-    expect(did).toEqual(['send 5', 'start', 'send 5']); // no commit between
+    expect(did).toEqual(['send 5', 'close', 'start', 'send 5']); // no commit between, and the old one's end before the new one's start
     members[1]!.handlers.lost(kafkaAway);
     await turns();
     expect(sleeps).toEqual([200, 200]);
@@ -172,7 +185,7 @@ describe('a consumer group joins', () => {
     await consumer.stop(60_000);
     await turns();
     expect(members).toHaveLength(1);
-    expect(did).toEqual([]);
+    expect(did).toEqual(['close']);
   });
 });
 
@@ -305,21 +318,22 @@ describe('deliveries', () => {
     const { consumer, did, members, joined, answer } = setUp();
     const member = await joined(0);
     member.records(0, 0, 1);
-    consumer.setDestination({ ...desired.destination, subscriberUri: 'http://there/' });
+    consumer.setDestination({ ...desired.destination, subscriber: { uri: 'http://there/' } });
     await answer(0, 503);
     await answer(0);
     expect(did).toEqual(['send 0', 'send 0 to http://there/', 'send 1 to http://there/', 'commit 0@1']);
     expect(members).toHaveLength(1);
   });
 
-  it('that meet a bug cost that event its delivery and no other: counted, told, and gone on', async () => {
+  it('that meet a bug are kept in the dead letter topic, counted and told, and the next one goes on', async () => {
     const { counted, did, logged, joined, breakSend, turns } = setUp();
     const member = await joined(0);
     breakSend();
     member.records(0, 0, 1);
     await turns();
-    expect(counted['dropped internal-error']).toBe(2);
+    expect(counted['kept internal-error']).toBe(2);
     expect(logged).toContain('delivery failed with a bug');
+    expect(did.filter((text) => !text.startsWith('commit'))).toEqual(['keep 0 internal-error', 'keep 1 internal-error']);
     expect(did.at(-1)).toBe('commit 0@2');
   });
 
@@ -333,8 +347,8 @@ describe('deliveries', () => {
     expect(consumer.results.failing).toBe('status-503');
     await answer(0);
     await answer(1);
-    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered']);
-    expect(consumer.results).toEqual({ delivered: 2, dropped: 0, failing: undefined });
+    expect(logged).toEqual(['delivery starts failing', 'delivery has recovered']);
+    expect(consumer.results).toEqual({ delivered: 2, deadLettered: 0, kept: 0, dropped: 0, failing: undefined });
   });
 });
 
@@ -354,10 +368,54 @@ describe('a subscriber that fails for some events and not for others', () => {
     await failOnce(0);
     await failOnce(1);
     await failOnce(2);
-    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered']);
+    expect(logged).toEqual(['delivery starts failing', 'delivery has recovered']);
     vi.advanceTimersByTime(60_000);
     await failOnce(3);
-    expect(logged).toEqual(['subscriber starts failing', 'subscriber has recovered', 'subscriber starts failing', 'subscriber has recovered']);
+    expect(logged).toEqual(['delivery starts failing', 'delivery has recovered', 'delivery starts failing', 'delivery has recovered']);
+  });
+});
+
+describe('partitions that are to move', () => {
+  it('finish what is under way and commit it before they are given up; the others go on', async () => {
+    const { did, joined, answer, turns } = setUp({ commitIntervalMs: 1_000_000 });
+    const member = await joined(0, 1);
+    member.records(0, 0, 1);
+    member.records(1, 50, 51);
+    let isRevoked = false;
+    const revoked = member.handlers.revoking([{ topic: 't', partition: 0 }]).then(() => { isRevoked = true; });
+    await answer(50);
+    expect([isRevoked, did]).toEqual([false, ['send 0', 'send 50', 'send 51']]); // and not 1
+    await answer(0);
+    await revoked;
+    expect(did).toEqual(['send 0', 'send 50', 'send 51', 'commit 0@1 1@51']);
+    member.handlers.assigned(kept(1));
+    await answer(51);
+    await turns();
+    expect(did).not.toContain('send 1');
+  });
+
+  it('end their waits for a retry at once, and settle nothing of it', async () => {
+    const { consumer, did, joined, answer } = setUp();
+    consumer.setDestination({ ...desired.destination, delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } });
+    const member = await joined(0);
+    member.records(0, 7);
+    await answer(7, 503);
+    await member.handlers.revoking([{ topic: 't', partition: 0 }]);
+    expect(did).toEqual(['send 7']);
+  });
+
+  it('begin anew, with what was settled beyond their offset, where they come back', async () => {
+    const { did, counted, joined, answer } = setUp({ order: 'unordered' });
+    const member = await joined(0);
+    member.records(0, 0, 1, 2);
+    await answer(1);
+    const metadata = member.metadata.at(-1);
+    expect(metadata).toBeTypeOf('string');
+    member.handlers.assigned([]);
+    member.handlers.assigned([{ topic: 't', partition: 0, kept: false, metadata }]);
+    member.records(0, 0, 1, 2);
+    expect(did.filter((text) => text.startsWith('send'))).toEqual(['send 0', 'send 1', 'send 2', 'send 0', 'send 2']);
+    expect(counted['skipped']).toBe(1);
   });
 });
 
@@ -418,7 +476,7 @@ describe('stopping', () => {
     member.records(0, 0);
     await answer(0);
     await consumer.stop(drainTimeoutMs);
-    expect(did).toEqual(['send 0', 'commit refused 0@1', 'close']);
+    expect(did).toEqual(['send 0', ...Array<string>(3).fill('commit refused 0@1'), 'close']);
   });
 
   it('before it has joined is over at once', async () => {

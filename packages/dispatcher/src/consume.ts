@@ -5,18 +5,23 @@
  * (at most once per interval, never past an unsettled record), when a rebalance begins, and at the end. A member that
  * died is built anew; a changed destination takes effect without leaving the group.
  */
-import type { Fault, IncomingRecord, TopicPartition } from '@knative-kafka/common/core';
-import type { Admin, AssignedPartition, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
-import { OrderedQueue } from './core/delivery-order.ts';
+import type { Fault, TopicPartition } from '@knative-kafka/common/core';
+import { commitMetadataLimitBytes, type Admin, type AssignedPartition, type GroupMember, type GroupMemberHandlers, type Logger } from '@knative-kafka/common/io';
+import { errorData, shownUri } from './core/dead-letter.ts';
+import type { DeadLetter } from './core/dead-letter-record.ts';
 import type { DesiredConsumer, Destination } from './core/desired-consumers.ts';
-import { dispatch, type DispatchIo, type DispatchOutcome } from './dispatch.ts';
+import { InFlightLimit } from './core/in-flight-limit.ts';
+import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
+import { dispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type Role, type Undeliverable } from './dispatch.ts';
 import { PartitionLane } from './partition-lane.ts';
 import type { ConsumerMetrics } from './io/dispatcher-metrics.ts';
 
 export interface ConsumeIo {
   readonly createGroupMember: (groupId: string, topic: string, handlers: GroupMemberHandlers) => GroupMember;
   readonly admin: Pick<Admin, 'commitInitialOffsets'>;
-  readonly dispatchIo: Omit<DispatchIo, 'onFailedAttempt'>;
+  readonly dispatchIo: Omit<DispatchIo, 'onAttempt' | 'onReply' | 'keep'>;
+  /** Stores in the dead letter topic, however long that takes. @returns false when the signal ended it */
+  readonly keep: (letter: DeadLetter, signal: AbortSignal) => Promise<boolean>;
   readonly metrics: ConsumerMetrics;
   readonly log: Logger;
   /** How much one partition may queue now, given all partitions of the process. */
@@ -26,18 +31,51 @@ export interface ConsumeIo {
 
 export interface ConsumeLimits {
   readonly commitIntervalMs: number;
+  /** Deliveries under way at a time, of all partitions together. */
+  readonly maxInFlight: number;
 }
 
 const firstRebuildDelayMs = 200;
 const lastRebuildDelayMs = 3_000;
 /** A refused commit is made again after this long, however short the interval is. */
 const commitRetryDelayMs = 100;
+/** How often the last commit is tried: what it does not take is delivered again by the next member. */
+const lastCommitAttempts = 3;
 /** A subscriber that fails for some events and not for others starts failing all the time: told once in this time. */
 const failingToldAgainMs = 60_000;
+
+/** What is told of the attempts to one place: that they begin to fail, and that they have recovered. */
+class Failing {
+  /** Of the last attempt, while it failed. */
+  reason: string | undefined;
+  #isTold = false;
+  #toldAt = -Infinity;
+
+  /** @returns whether to tell people */
+  fails(reason: string, nowMs: number): boolean {
+    this.reason = reason;
+    if (this.#isTold || nowMs - this.#toldAt < failingToldAgainMs) return false;
+    this.#isTold = true;
+    this.#toldAt = nowMs;
+    return true;
+  }
+
+  /** @returns whether to tell people */
+  recovers(): boolean {
+    if (this.reason === undefined) return false;
+    const wasTold = this.#isTold;
+    this.reason = undefined;
+    this.#isTold = false;
+    return wasTold;
+  }
+}
 
 export class ConsumerGroup {
   readonly desired: DesiredConsumer;
   #destination: Destination;
+  /** Asked for every attempt. */
+  readonly #currentDestination = (): Destination => this.#destination;
+  readonly #inFlightLimit: InFlightLimit;
   readonly #io: ConsumeIo;
   readonly #limits: ConsumeLimits;
   #member: GroupMember | undefined;
@@ -46,11 +84,9 @@ export class ConsumerGroup {
   #isStopping = false;
   #hasInitialOffsets = false;
   #isJoined = false;
-  #failingReason: string | undefined;
-  #isFailingTold = false;
-  #failingToldAt = -Infinity;
-  #delivered = 0;
-  #dropped = 0;
+  readonly #failing = { 'subscriber': new Failing(), 'reply': new Failing(), 'dead-letter-sink': new Failing() } satisfies Record<Role, Failing>;
+  readonly #outcomes = { 'delivered': 0, 'dead-lettered': 0, 'kept': 0, 'dropped': 0 };
+  #rebalancingSince: number | undefined;
   #commitTimer: NodeJS.Timeout | undefined;
   #committing: Promise<void> | undefined;
   #lastCommitAt = 0;
@@ -62,6 +98,7 @@ export class ConsumerGroup {
     this.#destination = desired.destination;
     this.#io = io;
     this.#limits = limits;
+    this.#inFlightLimit = new InFlightLimit(limits.maxInFlight);
   }
 
   /** Whether records are (or would be) delivered: offsets fixed, group joined. */
@@ -80,10 +117,20 @@ export class ConsumerGroup {
     return lag;
   }
 
+  /** Deliveries that have a place: an attempt is under way. */
   get inFlight(): number {
-    let inFlight = 0;
-    for (const lane of this.#lanes.values()) inFlight += lane.inFlight;
-    return inFlight;
+    return this.#inFlightLimit.taken;
+  }
+
+  /** Deliveries that wait for a retry. */
+  get retriesWaiting(): number {
+    let begun = 0;
+    for (const lane of this.#lanes.values()) begun += lane.inFlight;
+    return Math.max(0, begun - this.#inFlightLimit.taken); // lanes that are gone may still have places
+  }
+
+  get inFlightLimit(): number {
+    return this.#inFlightLimit.limit;
   }
 
   get queuedBytes(): number {
@@ -93,8 +140,9 @@ export class ConsumerGroup {
   }
 
   /** What became of records so far, and why the subscriber fails while it does. */
-  get results(): { readonly delivered: number; readonly dropped: number; readonly failing: string | undefined } {
-    return { delivered: this.#delivered, dropped: this.#dropped, failing: this.#failingReason };
+  get results(): { readonly delivered: number; readonly deadLettered: number; readonly kept: number; readonly dropped: number; readonly failing: string | undefined } {
+    const { delivered, kept, dropped, 'dead-lettered': deadLettered } = this.#outcomes;
+    return { delivered, deadLettered, kept, dropped, failing: this.#failing.subscriber.reason };
   }
 
   /** Takes effect at the next attempt of each record. */
@@ -129,7 +177,7 @@ export class ConsumerGroup {
     } catch (error) {
       if (member !== undefined && this.#member !== member) return; // its loss was told before, and has been seen to
       this.#member = undefined;
-      void member?.close();
+      await member?.close(); // before the next one, which may have its name
       if (this.#failures === 0 && !this.#isStopping) this.#io.log.warn({ channel, subscription, groupId, err: error }, 'consumer group not joined, trying again');
       this.#rebuildLater();
     }
@@ -144,27 +192,35 @@ export class ConsumerGroup {
   // --- what the member tells ---------------------------------------------------------------------------------------
 
   #onRebalancing(): void {
-    this.#io.metrics.rebalances.inc();
+    this.#startRebalance();
     for (const lane of this.#lanes.values()) lane.suspend();
     void this.#commit(); // the old membership may still commit; what is not committed now may be delivered twice
   }
 
   async #onRevoking(partitions: readonly TopicPartition[]): Promise<void> {
-    this.#io.metrics.rebalances.inc();
-    await Promise.all(partitions.map(({ partition }) => this.#lanes.get(partition)?.drain()));
+    this.#startRebalance();
+    const lanes = partitions.map(({ partition }) => this.#lanes.get(partition)).filter((lane) => lane !== undefined);
+    await Promise.all(lanes.map((lane) => lane.drain()));
     await this.#commit();
+  }
+
+  #startRebalance(): void {
+    this.#io.metrics.rebalances.inc();
+    this.#rebalancingSince ??= performance.now();
   }
 
   #onAssigned(partitions: readonly AssignedPartition[]): void {
     const { channel, subscription } = this.desired;
+    if (this.#rebalancingSince !== undefined) this.#io.metrics.rebalanceSeconds.observe((performance.now() - this.#rebalancingSince) / 1000);
+    this.#rebalancingSince = undefined;
     const before = this.#lanes;
     this.#lanes = new Map();
-    for (const { partition, kept } of partitions) {
+    for (const { partition, kept, metadata } of partitions) {
       const lane = before.get(partition);
       if (lane !== undefined && kept) {
         before.delete(partition);
         this.#lanes.set(partition, lane);
-      } else if (!this.#isStopping) this.#lanes.set(partition, this.#createLane(partition)); // else it is the next member's
+      } else if (!this.#isStopping) this.#lanes.set(partition, this.#createLane({ partition, metadata })); // else it is the next member's
     }
     for (const lane of before.values()) this.#stopLane(lane);
     for (const lane of this.#lanes.values()) lane.proceed();
@@ -180,31 +236,43 @@ export class ConsumerGroup {
     const lane = this.#lanes.get(partition);
     if (lane !== undefined) this.#stopLane(lane);
     this.#lanes.delete(partition);
-    if (!this.#isStopping) this.#lanes.set(partition, this.#createLane(partition));
+    if (!this.#isStopping) this.#lanes.set(partition, this.#createLane({ partition }));
   }
 
   #onLost(fault: Fault): void {
     const { channel, subscription } = this.desired;
+    const member = this.#member;
     this.#member = undefined;
     this.#isJoined = false;
+    this.#rebalancingSince = undefined;
     this.#io.log.warn({ channel, subscription, err: fault }, 'consumer group membership lost, building a new one');
     for (const lane of this.#lanes.values()) this.#stopLane(lane);
     this.#lanes.clear();
-    this.#rebuildLater();
+    // The next member may have its name: what this one still tells the group must not be taken for the next one's.
+    void (member?.close() ?? Promise.resolve()).finally(() => this.#rebuildLater());
   }
 
   // --- lanes -------------------------------------------------------------------------------------------------------
 
-  #createLane(partition: number): PartitionLane {
+  #createLane({ partition, metadata }: Pick<AssignedPartition, 'partition' | 'metadata'>): PartitionLane {
     this.#io.onLanes(1);
-    const { topic } = this.desired;
-    const io: DispatchIo = { ...this.#io.dispatchIo, onFailedAttempt: (reason, willRetry) => this.#onFailedAttempt(reason, willRetry) };
-    const destination = (): Destination => this.#destination;
-    return new PartitionLane(partition, new OrderedQueue<IncomingRecord>(), {
-      dispatch: (record, signal) => this.#dispatch(record, destination, io, signal),
+    const { topic, order } = this.desired;
+    const io: DispatchIo = {
+      ...this.#io.dispatchIo,
+      sleep: (ms, signal) => this.#inFlightLimit.without(this.#io.dispatchIo.sleep(ms, signal), signal),
+      keep: (undeliverable, signal) => this.#keep(undeliverable, partition, signal),
+      onAttempt: (role, answer, willRetry) => this.#onAttempt(role, answer, willRetry),
+      onReply: (result) => this.#io.metrics.reply(result),
+    };
+    return new PartitionLane({ partition, order, metadata, inFlightLimit: this.#inFlightLimit, metadataLimitBytes: commitMetadataLimitBytes }, {
+      dispatch: (held, signal) => this.#dispatch(held, io, signal),
       pause: () => this.#member?.pause({ topic, partition }),
       resume: () => this.#member?.resume({ topic, partition }),
       onSettled: (outcome) => this.#onSettled(outcome),
+      onSkipped: (records) => {
+        this.#io.metrics.skipped.inc(records);
+        this.#commitSoon();
+      },
       onQueued: (bytes) => this.#io.metrics.queueBytes.inc(bytes),
       queueLimitBytes: this.#io.partitionQueueBytes,
     });
@@ -215,40 +283,52 @@ export class ConsumerGroup {
     this.#io.onLanes(-1);
   }
 
-  async #dispatch(record: IncomingRecord, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+  async #dispatch(held: HeldRecord, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
     const startedAt = performance.now();
     try {
-      return await dispatch(record, destination, io, signal);
+      return await dispatch(held, this.#currentDestination, io, signal);
     } catch (error) {
-      // A bug must cost one event its delivery, counted and told, not all others of the partition theirs.
+      // A bug must not cost the event, nor the others of the partition theirs: it is kept for whoever mends the bug.
       this.#io.log.error({ channel: this.desired.channel, subscription: this.desired.subscription, err: error }, 'delivery failed with a bug');
-      return { kind: 'dropped', reason: 'internal-error' };
+      const isKept = await io.keep({ record: held.record, attempts: held.failedAttempts ?? 0, failure: undefined, reason: 'internal-error' }, signal);
+      return isKept ? { kind: 'kept', reason: 'internal-error' } : { kind: 'interrupted' };
     } finally {
       this.#io.metrics.dispatchSeconds.observe((performance.now() - startedAt) / 1000);
     }
   }
 
-  #onFailedAttempt(reason: string, willRetry: boolean): void {
-    if (willRetry) this.#io.metrics.retry(reason);
-    this.#failingReason = reason;
-    if (this.#isFailingTold || performance.now() - this.#failingToldAt < failingToldAgainMs) return;
-    this.#isFailingTold = true;
-    this.#failingToldAt = performance.now();
+  #onAttempt(role: Role, answer: DeliveryAnswer, willRetry: boolean): void {
+    this.#io.metrics.attempt(role, answer, willRetry);
+    const told = this.#failing[role];
     const { channel, subscription } = this.desired;
-    this.#io.log.warn({ channel, subscription, subscriber: this.#destination.subscriberUri, reason }, 'subscriber starts failing');
+    if (responseVerdict(answer) === 'delivered') {
+      if (told.recovers()) this.#io.log.info({ channel, subscription, to: role }, 'delivery has recovered');
+      return;
+    }
+    const reason = answerReason(answer);
+    if (!told.fails(reason, performance.now())) return;
+    const { subscriber, reply, deadLetterSink } = this.#destination;
+    const uri = { 'subscriber': subscriber, 'reply': reply, 'dead-letter-sink': deadLetterSink }[role]?.uri;
+    this.#io.log.warn({ channel, subscription, to: role, uri: uri === undefined ? undefined : shownUri(uri), reason }, 'delivery starts failing');
+  }
+
+  #keep({ record, attempts, failure, reason }: Undeliverable, partition: number, signal: AbortSignal): Promise<boolean> {
+    const { topic, groupId, channel, subscription } = this.desired;
+    const subscriberUri = this.#destination.subscriber.uri;
+    const answer = failure?.answer;
+    return this.#io.keep({
+      record, topic, partition, groupId, channel, subscription, subscriberUri, reason, attempts,
+      destination: failure?.uri ?? subscriberUri,
+      code: answer !== undefined && 'status' in answer ? answer.status : undefined,
+      data: answer === undefined ? undefined : errorData(answer),
+      timeMs: this.#io.dispatchIo.now(),
+    }, signal);
   }
 
   #onSettled(outcome: DispatchOutcome): void {
     this.#io.metrics.outcome(outcome);
     if (outcome.kind === 'interrupted') return;
-    if (outcome.kind === 'delivered') this.#delivered++;
-    else this.#dropped++;
-    if (outcome.kind === 'delivered' && this.#failingReason !== undefined) {
-      this.#failingReason = undefined;
-      const { channel, subscription } = this.desired;
-      if (this.#isFailingTold) this.#io.log.info({ channel, subscription }, 'subscriber has recovered');
-      this.#isFailingTold = false;
-    }
+    this.#outcomes[outcome.kind]++;
     this.#commitSoon();
   }
 
@@ -272,18 +352,18 @@ export class ConsumerGroup {
     while (this.#committing !== undefined) await this.#committing;
     const member = this.#member;
     const moved = [...this.#lanes.values()].flatMap((lane) => {
-      const commitOffset = lane.commitOffset();
-      return commitOffset === undefined ? [] : [{ lane, commitOffset }];
+      const commit = lane.commit();
+      return commit === undefined ? [] : [{ lane, commit }];
     });
     if (member === undefined || moved.length === 0) return;
     const { topic } = this.desired;
     this.#lastCommitAt = performance.now();
     this.#committing = member
-      .commit(moved.map(({ lane, commitOffset }) => ({ topic, partition: lane.partition, commitOffset })))
+      .commit(moved.map(({ lane, commit: { commitOffset, metadata } }) => ({ topic, partition: lane.partition, commitOffset, metadata })))
       .then(
         () => {
           this.#isCommitRefused = false;
-          for (const { lane, commitOffset } of moved) lane.committed = commitOffset;
+          for (const { lane, commit } of moved) lane.accepted(commit);
           this.#io.metrics.commits.inc();
         },
         (error: unknown) => {
@@ -296,7 +376,7 @@ export class ConsumerGroup {
         this.#committing = undefined;
       });
     await this.#committing;
-    if ([...this.#lanes.values()].some((lane) => lane.commitOffset() !== undefined)) this.#commitSoon();
+    if ([...this.#lanes.values()].some((lane) => lane.hasMoved)) this.#commitSoon();
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------
@@ -316,7 +396,7 @@ export class ConsumerGroup {
       this.#io.dispatchIo.sleep(drainTimeoutMs, waited.signal),
     ]);
     waited.abort();
-    await this.#commit();
+    for (let attempt = 0; attempt < lastCommitAttempts && [...this.#lanes.values()].some((lane) => lane.hasMoved); attempt++) await this.#commit();
     const member = this.#member;
     this.#member = undefined;
     await member?.close();

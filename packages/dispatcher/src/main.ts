@@ -11,12 +11,13 @@ async function run(): Promise<void> {
   const log = createLogger('dispatcher', config.logLevel);
   const registry = createRegistry();
   const resources = await openResources({ dir: config.resourcesDir, clusterDomain: config.clusterDomain, log });
-  const kafka = createKafkaClient({
+  const connection = {
     brokers: config.kafkaBrokers,
     clientId: 'knative-kafka-dispatcher',
     requestTimeoutMs: config.kafkaRequestTimeoutMs,
     connectTimeoutMs: config.kafkaConnectTimeoutMs,
-  });
+  };
+  const kafka = createKafkaClient(connection, 'platformatic', config.consumerClient, log);
   const dispatcher = startDispatcher(config, { resources, kafka, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: dispatcher.notReady() }) });
   log.info({ metricsPort: metricsServer.port }, 'dispatcher started');

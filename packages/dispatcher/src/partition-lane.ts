@@ -1,47 +1,83 @@
 /**
- * HOT PATH of one partition: records in, deliveries in order, offsets that may be committed out.
+ * HOT PATH of one partition: records in, deliveries in order, what may be committed out.
  *
  * Always true: what is queued stays within the lane's share of the byte budget (fetching pauses, so that nothing is
- * thrown away), plus what one fetch brings; after `stop` nothing new starts and nothing more is to be committed.
+ * thrown away), plus what one fetch brings; a record is referred to by its entry alone, whose `record` dispatch may
+ * replace; after `stop` nothing new starts and nothing more is to be committed.
  */
-import type { IncomingRecord } from '@knative-kafka/common/core';
-import type { DeliveryQueue } from './core/delivery-order.ts';
-import { OffsetTracker } from './core/offset-tracker.ts';
-import type { DispatchOutcome } from './dispatch.ts';
+import type { DeliveryOrder, IncomingRecord } from '@knative-kafka/common/core';
+import { createDeliveryQueue, type DeliveryQueue, type Queued } from './core/delivery-order.ts';
+import type { InFlightLimit } from './core/in-flight-limit.ts';
+import { OffsetTracker, untracked, type Tracked } from './core/offset-tracker.ts';
+import { decodeSettled, encodeSettled } from './core/settled-offsets.ts';
+import type { DispatchOutcome, HeldRecord } from './dispatch.ts';
 
 export interface LaneIo {
-  dispatch(record: IncomingRecord, signal: AbortSignal): Promise<DispatchOutcome>;
+  /** Never rejects. */
+  dispatch(held: HeldRecord, signal: AbortSignal): Promise<DispatchOutcome>;
   pause(): void;
   resume(): void;
-  /** A record has its outcome; `commitOffset()` may have moved. */
+  /** A record has its outcome; there may be something to commit. */
   onSettled(outcome: DispatchOutcome): void;
+  /** So many of the records just added are not delivered: an earlier owner did. There may be something to commit. */
+  onSkipped(records: number): void;
   /** Bytes that this lane queues, more or fewer than before. */
   onQueued(bytes: number): void;
   /** How much the lane may queue now. */
   queueLimitBytes(): number;
 }
 
+export interface LaneOptions {
+  readonly partition: number;
+  readonly order: DeliveryOrder;
+  /** The group's, shared by its lanes. */
+  readonly inFlightLimit: InFlightLimit;
+  /** What was committed beside the offset that the lane begins at. */
+  readonly metadata: string | undefined;
+  /** The most characters that a commit may carry. */
+  readonly metadataLimitBytes: number;
+}
+
+/** What to commit; `PartitionLane.accepted` is told of it when the group has taken it. */
+export interface LaneCommit {
+  /** The next record to read. */
+  readonly commitOffset: bigint;
+  /** What has settled beyond it; undefined where nothing has. */
+  readonly metadata: string | undefined;
+  /** How many records had settled. */
+  readonly settled: number;
+}
+
 export class PartitionLane {
   readonly partition: number;
-  readonly #queue: DeliveryQueue<IncomingRecord>;
+  readonly #order: DeliveryOrder;
+  readonly #inFlightLimit: InFlightLimit;
+  readonly #metadataLimitBytes: number;
   readonly #io: LaneIo;
-  readonly #tracker = new OffsetTracker();
   readonly #stopped = new AbortController();
   /** Ends waiting for retries. */
   readonly #draining = new AbortController();
+  #queue: DeliveryQueue<LaneEntry>;
+  #tracker = new OffsetTracker<LaneEntry>();
+  /** Of the assignment, until the first record tells the offset that it belongs to. */
+  #metadata: string | undefined;
   #isSuspended = false;
   #isPaused = false;
   #inFlight = 0;
   #queuedBytes = 0;
   #highWatermark = -1n;
-  #nextOffset = -1n;
   #idleWaiters: (() => void)[] = [];
   /** What the group has taken last: nothing is committed twice. */
-  committed: bigint | undefined;
+  #committed: LaneCommit | undefined;
+  #committedSettled = 0;
 
-  constructor(partition: number, order: DeliveryQueue<IncomingRecord>, io: LaneIo) {
+  constructor({ partition, order, inFlightLimit, metadata, metadataLimitBytes }: LaneOptions, io: LaneIo) {
     this.partition = partition;
-    this.#queue = order;
+    this.#order = order;
+    this.#inFlightLimit = inFlightLimit;
+    this.#metadata = metadata;
+    this.#metadataLimitBytes = metadataLimitBytes;
+    this.#queue = createDeliveryQueue(order);
     this.#io = io;
   }
 
@@ -53,21 +89,21 @@ export class PartitionLane {
     return this.#queuedBytes;
   }
 
-  /** Records in Kafka that have no outcome yet, as of the last fetch; undefined before the first. */
+  /** Records in Kafka from the commit offset on, as of the last fetch; undefined before the first. */
   get lag(): number | undefined {
-    if (this.#highWatermark < 0n) return undefined;
-    return Number(this.#highWatermark - (this.#tracker.commitOffset() ?? this.#nextOffset));
+    const commitOffset = this.#tracker.commitOffset();
+    return commitOffset === undefined ? undefined : Number(this.#highWatermark - commitOffset);
   }
 
   add(records: readonly IncomingRecord[], highWatermark: bigint): void {
-    if (this.#stopped.signal.aborted) return;
+    const first = records[0];
+    if (this.#stopped.signal.aborted || first === undefined) return;
     this.#highWatermark = highWatermark;
-    if (this.#nextOffset < 0n) this.#nextOffset = records[0]?.offset ?? -1n;
-    let bytes = 0;
-    for (const record of records) {
-      bytes += queuedSize(record);
-      this.#queue.add(record);
+    if (this.#metadata !== undefined) {
+      this.#tracker = new OffsetTracker(decodeSettled(this.#metadata, first.offset, highWatermark));
+      this.#metadata = undefined;
     }
+    const bytes = this.#enqueue(records);
     this.#account(bytes);
     if (!this.#isPaused && this.#queuedBytes >= this.#io.queueLimitBytes()) {
       this.#isPaused = true;
@@ -76,15 +112,34 @@ export class PartitionLane {
     this.#start();
   }
 
-  /** The offset to commit, where it moved since the last commit. */
-  commitOffset(): bigint | undefined {
-    const offset = this.#stopped.signal.aborted ? undefined : this.#tracker.commitOffset();
-    return offset === this.committed ? undefined : offset;
+  /** What to commit, where offset or metadata moved since the last commit that was `accepted`. */
+  commit(): LaneCommit | undefined {
+    const { settled } = this.#tracker;
+    const commitOffset = this.#tracker.commitOffset();
+    if (!this.hasMoved || commitOffset === undefined) return undefined;
+    const metadata = encodeSettled(commitOffset, this.#tracker.settledRanges(), this.#metadataLimitBytes);
+    if (commitOffset === this.#committed?.commitOffset && metadata === this.#committed.metadata) {
+      this.#committedSettled = settled; // what has settled since lies beyond what fits
+      return undefined;
+    }
+    return { commitOffset, metadata, settled };
+  }
+
+  /** The group has taken it. */
+  accepted(commit: LaneCommit): void {
+    this.#committed = commit;
+    this.#committedSettled = commit.settled;
+  }
+
+  /** Whether anything has settled since the last commit: cheap, where `commit` puts the metadata together. */
+  get hasMoved(): boolean {
+    return !this.#stopped.signal.aborted && this.#tracker.settled !== this.#committedSettled;
   }
 
   /** Starts nothing new until `proceed`: the partition may be about to move. */
   suspend(): void {
     this.#isSuspended = true;
+    this.#inFlightLimit.leave(this.#start);
   }
 
   /** Goes on, and says anew whether more records are wanted: the member may remember what an earlier lane said. */
@@ -97,7 +152,7 @@ export class PartitionLane {
 
   /** Ends waiting for retries and resolves when the attempts under way have ended. What they settle still counts. */
   async drain(): Promise<void> {
-    this.#isSuspended = true;
+    this.suspend();
     this.#draining.abort();
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
@@ -105,33 +160,61 @@ export class PartitionLane {
   /** The partition is somebody else's: forget everything. */
   stop(): void {
     this.#stopped.abort();
+    this.suspend();
     this.#draining.abort();
     this.#account(-this.#queuedBytes);
+    // Attempts under way refer to the lane and to their entries until they end: what waited behind them goes now.
+    this.#queue = createDeliveryQueue(this.#order);
+    for (let entry = this.#tracker.forgetOldest(); entry !== undefined; entry = this.#tracker.forgetOldest()) entry.nextOfKey = undefined;
   }
 
-  #start(): void {
-    if (this.#isSuspended || this.#draining.signal.aborted) return; // a rebalance that ends does not end a drain
-    for (let record = this.#queue.next(); record !== undefined; record = this.#queue.next()) {
-      this.#inFlight++;
-      this.#tracker.start(record.offset);
-      void this.#deliver(record);
+  /** @returns how many bytes they take */
+  #enqueue(records: readonly IncomingRecord[]): number {
+    let bytes = 0;
+    let skipped = 0;
+    for (const record of records) {
+      const entry = new LaneEntry(record, this.#order);
+      if (this.#tracker.register(entry)) {
+        bytes += entry.bytes;
+        this.#queue.add(entry);
+      } else {
+        skipped++;
+      }
     }
+    if (skipped > 0) this.#io.onSkipped(skipped);
+    return bytes;
   }
 
-  async #deliver(record: IncomingRecord): Promise<void> {
-    const outcome = await this.#io.dispatch(record, this.#draining.signal);
+  /** Also what the group's limit calls when it is this lane's turn. */
+  readonly #start = (): void => {
+    if (this.#isSuspended || this.#draining.signal.aborted) return; // a rebalance that ends does not end a drain
+    while (this.#queue.hasNext) {
+      if (!this.#inFlightLimit.take()) {
+        this.#inFlightLimit.wait(this.#start);
+        return;
+      }
+      void this.#deliver(this.#queue.next()!);
+    }
+  };
+
+  async #deliver(entry: LaneEntry): Promise<void> {
+    this.#inFlight++;
+    const outcome = await this.#io.dispatch(entry, this.#draining.signal);
     this.#inFlight--;
     if (!this.#stopped.signal.aborted) {
-      // Interrupted by a drain, which also keeps back the records after it.
-      if (outcome.kind !== 'interrupted') this.#tracker.settle(record.offset);
-      this.#queue.done(record);
-      this.#account(-queuedSize(record));
+      // Interrupted by a drain: it stays unsettled and queued in its order, so that nothing overtakes it.
+      if (outcome.kind !== 'interrupted') {
+        this.#tracker.settle(entry);
+        this.#queue.done(entry);
+      }
+      this.#account(-entry.bytes);
       if (this.#isPaused && this.#queuedBytes <= this.#io.queueLimitBytes() / 2) {
         this.#isPaused = false;
         this.#io.resume();
       }
-      this.#start();
     }
+    this.#inFlightLimit.give(); // first whoever waits for it, then this lane
+    this.#start();
     this.#io.onSettled(outcome);
     if (this.#inFlight === 0) {
       for (const resume of this.#idleWaiters) resume();
@@ -142,6 +225,27 @@ export class PartitionLane {
   #account(bytes: number): void {
     this.#queuedBytes += bytes;
     this.#io.onQueued(bytes);
+  }
+}
+
+/** A record from the moment it is queued until it is settled. */
+class LaneEntry implements HeldRecord, Tracked<LaneEntry>, Queued<LaneEntry> {
+  record: IncomingRecord;
+  readonly offset: bigint;
+  /** The key as text that refers to no buffer; undefined where the order does not ask for it. */
+  readonly key: string | undefined;
+  /** What it counted when it was queued, and counts when it leaves, whatever `record` is by then. */
+  readonly bytes: number;
+  sequence = untracked;
+  older: LaneEntry | undefined;
+  newer: LaneEntry | undefined;
+  nextOfKey: LaneEntry | undefined;
+
+  constructor(record: IncomingRecord, order: DeliveryOrder) {
+    this.record = record;
+    this.offset = record.offset;
+    this.key = order === 'key-ordered' ? record.key?.toString('latin1') : undefined;
+    this.bytes = queuedSize(record) + (this.key?.length ?? 0);
   }
 }
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { defaultDelivery } from '@knative-kafka/common/core';
+import { defaultDelivery, type DeliveryOrder } from '@knative-kafka/common/core';
 import type { ConsumerGroup } from './consume.ts';
 import type { DesiredConsumer, Destination } from './core/desired-consumers.ts';
 import { RunningConsumers } from './reconcile-consumers.ts';
 
-function desired(groupId: string, change: { readonly topic?: string; readonly uri?: string } = {}): DesiredConsumer {
-  const destination: Destination = { subscriberUri: change.uri ?? 'http://here/', namespace: 'shop', delivery: defaultDelivery };
-  return { groupId, topic: change.topic ?? 'topic', channel: 'shop/orders', subscription: groupId, destination };
+function desired(groupId: string, { topic = 'topic', uri = 'http://here/', order = 'ordered' }: { readonly topic?: string; readonly uri?: string; readonly order?: DeliveryOrder } = {}): DesiredConsumer {
+  const destination: Destination = { subscriber: { uri }, reply: undefined, deadLetterSink: undefined, keepsUndeliverable: false, namespace: 'shop', delivery: defaultDelivery };
+  return { groupId, topic, order, channel: 'shop/orders', subscription: groupId, destination };
 }
 function state(...consumers: readonly DesiredConsumer[]): ReadonlyMap<string, DesiredConsumer> {
   return new Map(consumers.map((consumer) => [consumer.groupId, consumer]));
@@ -19,11 +19,11 @@ function setUp() {
     drainTimeoutMs: 8_000,
     onStopped: (consumer) => did.push(`stopped ${consumer.desired.groupId}`),
     create: (wanted) => {
-      const name = `${wanted.groupId}${wanted.topic === 'topic' ? '' : ` of ${wanted.topic}`}`;
+      const name = `${wanted.groupId}${wanted.topic === 'topic' ? '' : ` of ${wanted.topic}`}${wanted.order === 'ordered' ? '' : ` ${wanted.order}`}`;
       const consumer: Pick<ConsumerGroup, 'desired' | 'start' | 'stop' | 'setDestination'> = {
         desired: wanted,
         start: () => did.push(`start ${name}`),
-        setDestination: ({ subscriberUri }) => { if (subscriberUri !== wanted.destination.subscriberUri) did.push(`move ${name} to ${subscriberUri}`); },
+        setDestination: ({ subscriber: { uri } }) => { if (uri !== wanted.destination.subscriber.uri) did.push(`move ${name} to ${uri}`); },
         stop: (drainTimeoutMs) => {
           did.push(`stop ${name} in ${drainTimeoutMs}`);
           return new Promise((resolve) => leaving.set(wanted.groupId, resolve));
@@ -75,7 +75,7 @@ describe('running consumer groups follow the desired ones:', () => {
     expect(did).toEqual(['start a', 'stop a in 8000']);
     await left('a');
     expect(did).toEqual(['start a', 'stop a in 8000', 'stopped a', 'start a']);
-    expect([...running.values()][0]!.desired.destination.subscriberUri).toBe('http://there/');
+    expect([...running.values()][0]!.desired.destination.subscriber.uri).toBe('http://there/');
   });
 
   it('one that changes its mind twice while it leaves stays away', async () => {
@@ -88,12 +88,15 @@ describe('running consumer groups follow the desired ones:', () => {
     expect(did).toEqual(['start a', 'stop a in 8000', 'stopped a']);
   });
 
-  it('the same group of another topic is another consumer', async () => {
+  it.each<[string, Parameters<typeof desired>[1], string]>([
+    ['of another topic', { topic: 'other' }, 'start a of other'],
+    ['in another order', { order: 'unordered' }, 'start a unordered'],
+  ])('the same group %s is another consumer', async (_, change, started) => {
     const { running, did, left } = setUp();
     running.reconcile(state(desired('a')));
-    running.reconcile(state(desired('a', { topic: 'other' })));
+    running.reconcile(state(desired('a', change)));
     await left('a');
-    expect(did).toEqual(['start a', 'stop a in 8000', 'stopped a', 'start a of other']);
+    expect(did).toEqual(['start a', 'stop a in 8000', 'stopped a', started]);
   });
 
   it('closing stops all at the same time, waits for each, and starts none again', async () => {

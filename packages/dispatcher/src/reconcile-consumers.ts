@@ -3,7 +3,7 @@
  * where their events go now.
  */
 import type { ConsumerGroup } from './consume.ts';
-import type { DesiredConsumer } from './core/desired-consumers.ts';
+import { isSameConsumer, type DesiredConsumer } from './core/desired-consumers.ts';
 
 export class RunningConsumers {
   readonly #running = new Map<string, ConsumerGroup>();
@@ -31,8 +31,7 @@ export class RunningConsumers {
     this.#desired = desired;
     for (const [groupId, consumer] of this.#running) {
       const wanted = desired.get(groupId);
-      // A group of another topic is another consumer, even under the same id.
-      if (wanted === undefined || wanted.topic !== consumer.desired.topic) this.#stop(groupId, consumer);
+      if (wanted === undefined || !isSameConsumer(wanted, consumer.desired)) this.#stop(groupId, consumer);
       else consumer.setDestination(wanted.destination);
     }
     for (const [groupId, wanted] of desired) {

@@ -1,11 +1,12 @@
 /**
  * The dispatcher as one thing that starts and drains: what main.ts runs in a pod and standalone beside a receiver.
  */
-import { defaultDelivery } from '@knative-kafka/common/core';
+import { decodeKafkaEvent, defaultDelivery, readFeatures, type Delivery } from '@knative-kafka/common/core';
 import type { KafkaClient, Logger, Registry, ResourceSource } from '@knative-kafka/common/io';
 import type { DispatcherConfig } from './config.ts';
 import { ConsumerGroup } from './consume.ts';
 import { desiredConsumers } from './core/desired-consumers.ts';
+import { createDeadLetterTopics } from './io/dead-letter-topic.ts';
 import { createDispatcherMetrics, type ConsumerMetrics } from './io/dispatcher-metrics.ts';
 import { sleep } from './io/sleep.ts';
 import { createSubscriberClient } from './io/subscriber-client.ts';
@@ -13,7 +14,9 @@ import { RunningConsumers } from './reconcile-consumers.ts';
 
 export type DispatcherOptions = Pick<
   DispatcherConfig,
-  'channel' | 'sessionTimeoutMs' | 'commitIntervalMs' | 'queueLimitBytes' | 'partitionQueueBytes' | 'fetchBytes' | 'subscriberConnections' | 'drainTimeoutMs' | 'kafkaConnectTimeoutMs'
+  | 'channel' | 'podName' | 'sessionTimeoutMs' | 'commitIntervalMs' | 'queueLimitBytes' | 'partitionQueueBytes' | 'fetchBytes' | 'maxInFlight' | 'drainTimeoutMs'
+  | 'subscriberConnections' | 'subscriberConnectTimeoutMs' | 'replyLimitBytes' | 'deadLetterTopic' | 'deadLetterRetentionDays' | 'systemNamespace'
+  | 'defaultRetry' | 'defaultBackoffPolicy' | 'defaultBackoffDelayMs' | 'defaultTimeoutMs' | 'longestBackoffMs'
 >;
 
 export interface DispatcherParts {
@@ -31,6 +34,8 @@ export interface DispatcherState {
   readonly hasInitialOffsets: boolean;
   readonly lag: number;
   readonly delivered: number;
+  readonly deadLettered: number;
+  readonly kept: number;
   readonly dropped: number;
   /** Why attempts fail; undefined while they do not. */
   readonly failing: string | undefined;
@@ -44,13 +49,19 @@ export interface RunningDispatcher {
   stop(): Promise<void>;
 }
 
+const dayMs = 24 * 3_600_000;
 /** However many partitions share the budget, each may queue this much. */
 const smallestPartitionQueueBytes = 64 * 1024;
 
 export function startDispatcher(options: DispatcherOptions, { resources, kafka, registry, log }: DispatcherParts): RunningDispatcher {
-  const client = createSubscriberClient({ connectionsPerHost: options.subscriberConnections, connectTimeoutMs: options.kafkaConnectTimeoutMs });
+  const client = createSubscriberClient({
+    connectionsPerDestination: options.subscriberConnections,
+    connectTimeoutMs: options.subscriberConnectTimeoutMs,
+    replyLimitBytes: options.replyLimitBytes,
+  });
+  const deadLetters = createDeadLetterTopics({ kafka, log, retentionMs: options.deadLetterRetentionDays * dayMs });
   const admin = kafka.createAdmin();
-  const metrics = createDispatcherMetrics(registry, () => running.values());
+  const metrics = createDispatcherMetrics(registry, () => running.values(), { attemptsWaiting: () => client.waiting });
   const metricsOf = new Map<ConsumerGroup, ConsumerMetrics>();
   let lanes = 0;
   const partitionQueueBytes = (): number => Math.min(options.partitionQueueBytes, Math.max(smallestPartitionQueueBytes, options.queueLimitBytes / Math.max(1, lanes)));
@@ -67,13 +78,27 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
           metrics: consumerMetrics,
           partitionQueueBytes,
           createGroupMember: (groupId, topic, handlers) =>
-            kafka.createGroupMember({ groupId, topic, handlers, fetchBytesPerPartition: options.fetchBytes, sessionTimeoutMs: options.sessionTimeoutMs, revokeTimeoutMs: options.drainTimeoutMs }),
-          dispatchIo: { send: (request) => client.send(request), sleep, random: Math.random },
+            kafka.createGroupMember({
+              groupId, topic, handlers,
+              memberId: options.podName,
+              fetchBytesPerPartition: options.fetchBytes,
+              sessionTimeoutMs: options.sessionTimeoutMs,
+              revokeTimeoutMs: options.drainTimeoutMs,
+            }),
+          dispatchIo: {
+            readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
+            send: (request) => client.send(request),
+            sleep,
+            random: Math.random,
+            now: Date.now,
+            longestDelayMs: options.longestBackoffMs,
+          },
+          keep: (letter, signal) => deadLetters.keep(letter, signal),
           onLanes: (change) => {
             lanes += change;
           },
         },
-        { commitIntervalMs: options.commitIntervalMs },
+        { commitIntervalMs: options.commitIntervalMs, maxInFlight: options.maxInFlight },
       );
       metricsOf.set(consumer, consumerMetrics);
       return consumer;
@@ -85,9 +110,11 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
   });
 
   const reconcile = (): void => {
-    const desired = desiredConsumers(resources.snapshot().channels, options.channel, defaultDelivery);
+    const found = resources.snapshot();
+    const keepsUndeliverable = options.deadLetterTopic === 'enabled' || readFeatures(found.configMaps, options.systemNamespace).isDeadLetterTopicEnabled;
+    const desired = desiredConsumers(found, options.channel, { delivery: defaultDeliveryOf(options), keepsUndeliverable });
     running.reconcile(desired);
-    client.retain([...desired.values()].map((consumer) => consumer.destination.subscriberUri));
+    client.retain([...desired.values()].flatMap(({ destination: { subscriber, reply, deadLetterSink } }) => [subscriber, reply, deadLetterSink].filter((endpoint) => endpoint !== undefined)));
   };
   const unsubscribe = resources.onChange(reconcile);
   if (resources.isSynced()) reconcile();
@@ -110,7 +137,18 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
     stop: async () => {
       unsubscribe();
       await running.close();
-      await Promise.allSettled([client.close(), admin.close()]);
+      await Promise.allSettled([client.close(), deadLetters.close(), admin.close()]);
     },
+  };
+}
+
+/** What holds where neither Subscription nor KafkaChannel says anything about delivery. */
+function defaultDeliveryOf(options: DispatcherOptions): Delivery {
+  return {
+    ...defaultDelivery,
+    retry: options.defaultRetry,
+    backoffPolicy: options.defaultBackoffPolicy,
+    backoffDelayMs: options.defaultBackoffDelayMs,
+    timeoutMs: options.defaultTimeoutMs,
   };
 }

@@ -60,6 +60,9 @@ export function serverProperties({ nodeId, nodes, logDir, listeners, config }: S
 const everyNode = {
   'auto.create.topics.enable': 'false', // a forgotten topic is an error here, as it is in production
   'group.initial.rebalance.delay.ms': '0',
+  // Members may ask for a shorter session than 45 s, so that the partitions of a killed one are not waited for so long.
+  'group.consumer.min.session.timeout.ms': '1000',
+  'group.consumer.min.heartbeat.interval.ms': '100',
   'log.segment.bytes': String(64 * 1024 * 1024),
   'log.cleaner.dedupe.buffer.size': String(8 * 1024 * 1024), // the default, 128 MiB, is half of the heap
   'num.network.threads': '2',

@@ -46,7 +46,8 @@ export async function startStandalone(options: StartOptions, home: string, env: 
     const channelUrl = (channel: { readonly namespace: string; readonly name: string }): string => `http://127.0.0.1:${receiverConfig.httpPort}/${resourceKey(channel)}`;
     const resources = await openResources({ dir: options.manifestsDir, clusterDomain: receiverConfig.clusterDomain, channelUrl, log });
     stops.push(() => resources.close());
-    const kafka = createKafkaClient({ brokers, clientId: 'knative-kafka', requestTimeoutMs: receiverConfig.kafkaRequestTimeoutMs, connectTimeoutMs: receiverConfig.kafkaConnectTimeoutMs }, receiverConfig.kafkaClient);
+    const connection = { brokers, clientId: 'knative-kafka', requestTimeoutMs: receiverConfig.kafkaRequestTimeoutMs, connectTimeoutMs: receiverConfig.kafkaConnectTimeoutMs };
+    const kafka = createKafkaClient(connection, receiverConfig.kafkaClient, dispatcherConfig.consumerClient, log);
     const registry = createRegistry();
 
     if (options.displayPort !== 0) {

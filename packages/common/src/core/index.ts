@@ -1,6 +1,7 @@
 /** The pure door of common: types, codecs and decisions without a clock or a socket. */
 export * from './byte-budget.ts';
 export * from './cloudevents/content-mode.ts';
+export { toBinary, toStructured, withExtensions } from './cloudevents/event-conversion.ts';
 export { attributeError, eventError, isEventError, missingAttribute, requiredAttributes, type Attributes, type EventError, type NamedTexts, type StoredEvent } from './cloudevents/event.ts';
 export { decodeHeaderValue, decodeHttpEvent, encodeHeaderValue, encodeHttpEvent, type DecodedEvent, type DecodeResult } from './cloudevents/http-binding.ts';
 export { decodeKafkaEvent } from './cloudevents/kafka-binding.ts';
@@ -14,6 +15,7 @@ export * from './resources/channel-subscribers.ts';
 export * from './resources/conditions.ts';
 export * from './resources/delivery.ts';
 export * from './resources/destination.ts';
+export * from './resources/features.ts';
 export * from './resources/kafka-channel.ts';
 export * from './resources/metadata.ts';
 export type * from './resources/resources.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { channelHosts, channelServiceName, consumerGroupId, topicName, topicNameProblem } from './kafka-names.ts';
+import { channelHosts, channelServiceName, consumerGroupId, deadLetterTopicName, isDeadLetterTopic, topicName, topicNameProblem } from './kafka-names.ts';
 
 const channel = { namespace: 'shop', name: 'orders', uid: '5bbd2a5c-31f2-4a0e-9a5b-0b5cf2f1d6a1' };
 
@@ -45,6 +45,36 @@ describe('topicNameProblem', () => {
 
 it('names consumer groups as eventing-kafka-broker does', () => {
   expect(consumerGroupId(channel, 'u-1')).toBe('kafka.shop.orders.u-1');
+});
+
+describe('deadLetterTopicName', () => {
+  it.each([
+    ['knative-messaging-kafka.shop.orders', 'knative-messaging-kafka.shop.orders.dead-letters'],
+    ['t'.repeat(236), `${'t'.repeat(236)}.dead-letters`],
+  ])('is the name and a suffix: %s', (topic, deadLetters) => {
+    expect(deadLetterTopicName(topic)).toBe(deadLetters);
+  });
+
+  it.each([[237], [248], [249]])('is a name that Kafka takes for a topic with %i characters', (length) => {
+    const name = deadLetterTopicName('t'.repeat(length));
+    expect(topicNameProblem(name)).toBeUndefined();
+    expect(name).toMatch(/^t{225}-[0-9a-f]{10}\.dead-letters$/);
+  });
+
+  it('keeps long topics apart that differ in the last character only', () => {
+    expect(deadLetterTopicName(`${'t'.repeat(248)}a`)).not.toBe(deadLetterTopicName(`${'t'.repeat(248)}b`));
+  });
+
+  it('never changes, because topics are named by it', () => {
+    expect(deadLetterTopicName('t'.repeat(249))).toBe(`${'t'.repeat(225)}-892bd52e7b.dead-letters`);
+  });
+
+  it('is told from the name of a channel\'s topic', () => {
+    expect(isDeadLetterTopic(deadLetterTopicName('orders'))).toBe(true);
+    expect(isDeadLetterTopic(deadLetterTopicName('t'.repeat(249)))).toBe(true);
+    expect(isDeadLetterTopic('orders')).toBe(false);
+    expect(isDeadLetterTopic('.dead-letters')).toBe(false);
+  });
 });
 
 describe('channelServiceName', () => {

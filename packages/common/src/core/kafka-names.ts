@@ -13,6 +13,8 @@ export const defaultTopicTemplate = 'knative-messaging-kafka.{{ .Namespace }}.{{
 /** Kafka keeps each partition in a folder `<topic>-<partition>`, and file names end at 255. */
 const maxTopicLength = 249;
 
+const deadLetterSuffix = '.dead-letters';
+
 /** A DNS label: what each part of a host name, and the name of a Service, can have. */
 const maxLabelLength = 63;
 
@@ -62,6 +64,26 @@ export function topicNameProblem(topic: string): string | undefined {
  */
 export function consumerGroupId(channel: ResourceName, uid: string): string {
   return `kafka.${channel.namespace}.${channel.name}.${uid}`;
+}
+
+/**
+ * The topic that keeps the events of a channel which could not be delivered: `<topic>.dead-letters`.
+ *
+ * Where that is longer than Kafka takes, the channel's name for it is cut, and a hash of the whole name keeps it unique:
+ * `<first 225 characters>-<10 hex digits>.dead-letters`.
+ *
+ * @param topic of the channel, as Kafka has it
+ */
+export function deadLetterTopicName(topic: string): string {
+  const plain = topic + deadLetterSuffix;
+  if (plain.length <= maxTopicLength) return plain;
+  const suffix = `-${shortHash(topic)}${deadLetterSuffix}`;
+  return topic.slice(0, maxTopicLength - suffix.length) + suffix;
+}
+
+/** Whether a topic is one that keeps dead letters, by its name. */
+export function isDeadLetterTopic(topic: string): boolean {
+  return topic.endsWith(deadLetterSuffix) && topic !== deadLetterSuffix;
 }
 
 const serviceSuffix = '-kn-channel';

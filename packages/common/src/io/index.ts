@@ -2,6 +2,7 @@
 export * from './http-server.ts';
 export * from './kafka/client.ts';
 export * from './kafka/health.ts';
+export { commitMetadataLimitBytes } from './kafka/port.ts';
 export type * from './kafka/port.ts';
 export * from './logger.ts';
 export * from './metrics.ts';

@@ -3,17 +3,23 @@
  */
 import { Counter, Gauge, Histogram, latencyBuckets, type Registry } from '@knative-kafka/common/io';
 import type { DesiredConsumer } from '../core/desired-consumers.ts';
-import type { DispatchOutcome } from '../dispatch.ts';
+import { answerReason, responseVerdict, type DeliveryAnswer } from '../core/response-verdict.ts';
+import type { DispatchOutcome, Role } from '../dispatch.ts';
 
 export interface ConsumerMetrics {
   readonly dispatchSeconds: { observe(seconds: number): void };
   readonly queueBytes: { inc(bytes: number): void };
   readonly rebalances: { inc(): void };
+  /** From the first word of a rebalance to the assignment that ends it. */
+  readonly rebalanceSeconds: { observe(seconds: number): void };
+  /** Records that had settled before this member got their partition. */
+  readonly skipped: { inc(records: number): void };
   readonly offsetResets: { inc(): void };
   readonly commits: { inc(): void };
   readonly commitFailures: { inc(): void };
   outcome(outcome: DispatchOutcome): void;
-  retry(reason: string): void;
+  attempt(role: Role, answer: DeliveryAnswer, willRetry: boolean): void;
+  reply(result: 'sent' | 'failed' | 'invalid'): void;
   remove(): void;
 }
 
@@ -21,6 +27,8 @@ export interface ConsumerMetrics {
 export interface ObservedConsumer {
   readonly desired: DesiredConsumer;
   readonly inFlight: number;
+  readonly inFlightLimit: number;
+  readonly retriesWaiting: number;
   lag(): ReadonlyMap<number, number>;
 }
 
@@ -30,14 +38,18 @@ export interface DispatcherMetrics {
 
 const labelNames = ['channel', 'subscription'] as const;
 
-export function createDispatcherMetrics(registry: Registry, consumers: () => Iterable<ObservedConsumer>): DispatcherMetrics {
+export function createDispatcherMetrics(registry: Registry, consumers: () => Iterable<ObservedConsumer>, process: { readonly attemptsWaiting: () => number }): DispatcherMetrics {
   const registers = [registry];
-  const events = new Counter({ name: 'knative_kafka_dispatch_events_total', help: 'Records with an outcome: delivered or dropped, by reason.', labelNames: [...labelNames, 'outcome', 'reason'], registers });
-  const retries = new Counter({ name: 'knative_kafka_dispatch_retries_total', help: 'Attempts after the first, by why the one before failed.', labelNames: [...labelNames, 'reason'], registers });
+  const events = new Counter({ name: 'knative_kafka_dispatch_events_total', help: 'Records with an outcome: delivered, dead-lettered, kept or dropped, by reason.', labelNames: [...labelNames, 'outcome', 'reason'], registers });
+  const attempts = new Counter({ name: 'knative_kafka_dispatch_attempts_total', help: 'Requests sent, by whom to (subscriber, reply, dead-letter-sink) and result (ok, or why not).', labelNames: [...labelNames, 'to', 'result'], registers });
+  const retries = new Counter({ name: 'knative_kafka_dispatch_retries_total', help: 'Attempts after the first, by whom to and why the one before failed.', labelNames: [...labelNames, 'to', 'reason'], registers });
+  const replies = new Counter({ name: 'knative_kafka_dispatch_replies_total', help: 'Events that the subscriber answered with: sent on, failed, or not valid and left.', labelNames: [...labelNames, 'result'], registers });
+  const skipped = new Counter({ name: 'knative_kafka_dispatch_skipped_total', help: 'Records that had their outcome before this process got the partition.', labelNames, registers });
   const interrupted = new Counter({ name: 'knative_kafka_dispatch_interrupted_total', help: 'Deliveries given up because the partition moved or the process ended; delivered again elsewhere.', labelNames, registers });
   const latency = new Histogram({ name: 'knative_kafka_dispatch_seconds', help: 'From the start of a delivery to its outcome, retries included.', labelNames, buckets: latencyBuckets, registers });
   const queueBytes = new Gauge({ name: 'knative_kafka_dispatch_queue_bytes', help: 'Bytes of records fetched and not yet settled.', labelNames, registers });
   const rebalances = new Counter({ name: 'knative_kafka_consumer_rebalances_total', help: 'Rebalances of the consumer group.', labelNames, registers });
+  const rebalanceSeconds = new Histogram({ name: 'knative_kafka_consumer_rebalance_seconds', help: 'From the start of a rebalance to the partitions that it ended with.', labelNames, buckets: latencyBuckets, registers });
   const offsetResets = new Counter({ name: 'knative_kafka_consumer_offset_resets_total', help: 'Committed offsets that lay outside the log.', labelNames, registers });
   const commits = new Counter({ name: 'knative_kafka_consumer_commits_total', help: 'Offset commits, by result.', labelNames: [...labelNames, 'result'], registers });
   new Gauge({
@@ -45,6 +57,26 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
     collect() {
       this.reset();
       for (const { desired, inFlight } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, inFlight);
+    },
+  });
+  new Gauge({
+    name: 'knative_kafka_dispatch_retries_waiting', help: 'Deliveries that wait for their next attempt.', labelNames, registers,
+    collect() {
+      this.reset();
+      for (const { desired, retriesWaiting } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, retriesWaiting);
+    },
+  });
+  new Gauge({
+    name: 'knative_kafka_dispatch_in_flight_limit', help: 'The most deliveries that may be under way.', labelNames, registers,
+    collect() {
+      this.reset();
+      for (const { desired, inFlightLimit } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, inFlightLimit);
+    },
+  });
+  new Gauge({
+    name: 'knative_kafka_dispatch_attempts_waiting', help: 'Attempts that wait for a connection to their destination.', registers,
+    collect() {
+      this.set(process.attemptsWaiting());
     },
   });
   new Gauge({
@@ -61,33 +93,32 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
   return {
     forConsumer: ({ channel, subscription }) => {
       const labels = { channel, subscription };
-      const outcomes = new Map<string, { inc(): void }>();
-      const child = (outcome: 'delivered' | 'dropped', reason: string): { inc(): void } => {
-        const key = `${outcome} ${reason}`;
-        let found = outcomes.get(key);
-        if (found === undefined) {
-          found = events.labels({ ...labels, outcome, reason });
-          outcomes.set(key, found);
-        }
-        return found;
-      };
-      const delivered = child('delivered', '');
+      const delivered = events.labels({ ...labels, outcome: 'delivered', reason: '' });
+      const accepted = attempts.labels({ ...labels, to: 'subscriber', result: 'ok' });
       return {
         dispatchSeconds: latency.labels(labels),
         queueBytes: queueBytes.labels(labels),
         rebalances: rebalances.labels(labels),
+        rebalanceSeconds: rebalanceSeconds.labels(labels),
+        skipped: skipped.labels(labels),
         offsetResets: offsetResets.labels(labels),
         commits: commits.labels({ ...labels, result: 'ok' }),
         commitFailures: commits.labels({ ...labels, result: 'failed' }),
         outcome: (outcome) => {
           if (outcome.kind === 'delivered') delivered.inc();
-          else if (outcome.kind === 'dropped') child('dropped', outcome.reason).inc();
-          else interrupted.inc(labels);
+          else if (outcome.kind === 'interrupted') interrupted.inc(labels);
+          else events.inc({ ...labels, outcome: outcome.kind, reason: outcome.reason });
         },
-        retry: (reason) => retries.inc({ ...labels, reason }),
+        attempt: (to, answer, willRetry) => {
+          const isAccepted = responseVerdict(answer) === 'delivered';
+          if (isAccepted && to === 'subscriber') accepted.inc();
+          else attempts.inc({ ...labels, to, result: isAccepted ? 'ok' : answerReason(answer) });
+          if (willRetry) retries.inc({ ...labels, to, reason: answerReason(answer) });
+        },
+        reply: (result) => replies.inc({ ...labels, result }),
         remove: () => {
           const isOurs = (values: Readonly<Record<string, string | number>>) => values['channel'] === channel && values['subscription'] === subscription;
-          for (const metric of [events, retries, interrupted, latency, queueBytes, rebalances, offsetResets, commits]) removeChildren(metric, isOurs);
+          for (const metric of [events, attempts, retries, replies, skipped, interrupted, latency, queueBytes, rebalances, rebalanceSeconds, offsetResets, commits]) removeChildren(metric, isOurs);
         },
       };
     },

@@ -3,112 +3,213 @@
  *
  * undici's `dispatch` with callbacks: its `request` costs a fifth more for promises and streams that are not needed
  * here. It follows no redirects. Timeouts are our own timers, because undici's tick only every half second.
+ *
+ * Always true: each destination (URL and certificates) has connections of its own, at most `connectionsPerDestination`,
+ * so that one that hangs takes none from another; attempts beyond that wait in line, and their time begins when they
+ * are sent. How many may wait is bounded by the deliveries that the consumer groups have under way.
  */
+import { getCACertificates } from 'node:tls';
 import { Pool, type Dispatcher } from 'undici';
-import type { DeliveryAnswer } from '../core/response-verdict.ts';
+import { errorDataBytes } from '../core/dead-letter.ts';
+import type { Endpoint } from '../core/desired-consumers.ts';
+import { announcesEvent } from '../core/reply.ts';
+import type { AttemptFailure, DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DeliveryRequest } from '../dispatch.ts';
 
 export interface SubscriberClient {
   /** Sends once. Never rejects. */
   send(request: DeliveryRequest): Promise<DeliveryAnswer>;
-  /** Closes the connections of hosts that are no longer wanted. @param uris all that are */
-  retain(uris: Iterable<string>): void;
+  /** Closes the connections of destinations that are no longer wanted. @param endpoints all that are */
+  retain(endpoints: Iterable<Endpoint>): void;
+  /** Attempts that wait for a connection, of all destinations. */
+  readonly waiting: number;
   close(): Promise<void>;
+}
+
+export interface SubscriberClientOptions {
+  readonly connectionsPerDestination: number;
+  readonly connectTimeoutMs: number;
+  /** A larger reply counts as failed. */
+  readonly replyLimitBytes: number;
 }
 
 /** The rest of a longer answer is not waited for: the status has been read, and the connection is given up. */
 const bodyLimitBytes = 1024 * 1024;
+/** Of an answer; undici's own 16 KiB is less than what our receiver takes of a sender, and a reply may become such a request. */
+const headLimitBytes = 32 * 1024;
+/** Connections that nobody used for this long are closed; subscribers often close them after five seconds themselves. */
+const idleConnectionMs = 4_000;
 
-export function createSubscriberClient(options: { readonly connectionsPerHost: number; readonly connectTimeoutMs: number }): SubscriberClient {
+export function createSubscriberClient(options: SubscriberClientOptions): SubscriberClient {
   return new PooledClient(options);
 }
 
-interface Target {
-  readonly pool: Pool;
-  readonly path: string;
-}
-
 class PooledClient implements SubscriberClient {
-  readonly #options: { readonly connectionsPerHost: number; readonly connectTimeoutMs: number };
-  readonly #pools = new Map<string, Pool>();
-  /** Parsed URIs: there are as many as subscriptions, and each is used for every event. */
-  readonly #targets = new Map<string, Target>();
+  readonly #options: SubscriberClientOptions;
+  /** By URL, then by certificates; there are as many as destinations, and each is used for every event. */
+  readonly #targets = new Map<string, Map<string | undefined, Target>>();
 
-  constructor(options: { readonly connectionsPerHost: number; readonly connectTimeoutMs: number }) {
+  constructor(options: SubscriberClientOptions) {
     this.#options = options;
   }
 
   send(request: DeliveryRequest): Promise<DeliveryAnswer> {
     let target: Target;
     try {
-      target = this.#target(request.uri);
+      target = this.#target(request);
     } catch (error) {
-      return Promise.resolve({ failure: 'unreachable', message: `${request.uri}: ${error instanceof Error ? error.message : String(error)}` });
+      return Promise.resolve({ failure: 'unreachable', message: error instanceof Error ? error.message : String(error) });
     }
-    return new Promise((resolve) => new Attempt(request, target, resolve));
+    return new Promise((resolve) => target.add(new Attempt(request, target, this.#options.replyLimitBytes, resolve)));
   }
 
-  #target(uri: string): Target {
-    let target = this.#targets.get(uri);
-    if (target === undefined) {
-      const { origin, pathname, search } = new URL(uri);
-      target = { pool: this.#pool(origin), path: pathname + search };
-      this.#targets.set(uri, target);
-    }
+  get waiting(): number {
+    let waiting = 0;
+    for (const target of this.#all()) waiting += target.waiting;
+    return waiting;
+  }
+
+  #target({ uri, caCerts }: Endpoint): Target {
+    const found = this.#targets.get(uri)?.get(caCerts);
+    if (found !== undefined) return found;
+    const target = new Target(uri, caCerts, this.#options);
+    const ofUri = this.#targets.get(uri) ?? new Map<string | undefined, Target>();
+    this.#targets.set(uri, ofUri.set(caCerts, target));
     return target;
   }
 
-  #pool(origin: string): Pool {
-    let pool = this.#pools.get(origin);
-    if (pool === undefined) {
-      pool = new Pool(origin, {
-        connections: this.#options.connectionsPerHost,
-        pipelining: 1,
-        connect: { timeout: this.#options.connectTimeoutMs },
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      this.#pools.set(origin, pool);
-    }
-    return pool;
+  *#all(): Iterable<Target> {
+    for (const ofUri of this.#targets.values()) yield* ofUri.values();
   }
 
-  retain(uris: Iterable<string>): void {
-    const wanted = new Set(uris);
-    for (const uri of this.#targets.keys()) if (!wanted.has(uri)) this.#targets.delete(uri);
-    const used = new Set([...this.#targets.values()].map((target) => target.pool));
-    for (const [origin, pool] of this.#pools) {
-      if (used.has(pool)) continue;
-      this.#pools.delete(origin);
-      void pool.close().catch(() => undefined);
+  retain(endpoints: Iterable<Endpoint>): void {
+    const wanted = new Map<string, Set<string | undefined>>();
+    for (const { uri, caCerts } of endpoints) wanted.set(uri, (wanted.get(uri) ?? new Set()).add(caCerts));
+    for (const [uri, ofUri] of this.#targets) {
+      for (const [caCerts, target] of ofUri) {
+        if (wanted.get(uri)?.has(caCerts) === true) continue;
+        ofUri.delete(caCerts);
+        target.close();
+      }
+      if (ofUri.size === 0) this.#targets.delete(uri);
     }
   }
 
   async close(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
+    const targets = [...this.#all()];
     this.#targets.clear();
-    await Promise.allSettled(pools.map((pool) => pool.destroy()));
+    await Promise.allSettled(targets.map((target) => target.destroy()));
   }
+}
+
+/** One destination: its connections, and who waits for one. */
+class Target {
+  /** As configured; an empty path is `/` on the wire only. */
+  readonly path: string;
+  /** From a user and password in the URL. */
+  readonly authorization: string | undefined;
+  readonly pool: Pool;
+  readonly #limit: number;
+  #sent = 0;
+  #isClosing = false;
+  #queue: Attempt[] = [];
+  #head = 0;
+
+  constructor(uri: string, caCerts: string | undefined, options: SubscriberClientOptions) {
+    const { origin, username, password } = new URL(uri);
+    this.path = requestPath(uri);
+    this.authorization = username === '' ? undefined : `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
+    this.#limit = options.connectionsPerDestination;
+    this.pool = new Pool(origin, {
+      connections: options.connectionsPerDestination,
+      pipelining: 1,
+      connect: { timeout: options.connectTimeoutMs, ...(caCerts === undefined ? {} : { ca: [...getCACertificates('default'), caCerts] }) },
+      keepAliveTimeout: idleConnectionMs,
+      maxHeaderSize: headLimitBytes,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  get waiting(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  add(attempt: Attempt): void {
+    if (this.#sent >= this.#limit) {
+      this.#queue.push(attempt);
+      return;
+    }
+    this.#sent++;
+    attempt.start();
+  }
+
+  /** An attempt has ended: its connection is the next one's. */
+  done(): void {
+    const next = this.#queue[this.#head];
+    if (next === undefined) {
+      this.#sent--;
+      if (this.#isClosing) this.close();
+      return;
+    }
+    this.#head++;
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+    }
+    // Not at once: where each fails as soon as it is sent, as many calls as wait would lie within each other.
+    queueMicrotask(() => next.start());
+  }
+
+  /** Lets all attempts finish, those that wait among them: nobody else has a place for them. */
+  close(): void {
+    this.#isClosing = true;
+    if (this.#sent === 0) void this.pool.close().catch(() => undefined);
+  }
+
+  destroy(): Promise<void> {
+    return this.pool.destroy().catch(() => undefined);
+  }
+}
+
+/** The path and query of a URL as they were written: nothing is resolved, added or encoded that HTTP can carry. */
+export function requestPath(uri: string): string {
+  const written = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*([^#]*)/i.exec(uri)?.[1];
+  if (written !== undefined && /^[\x21-\x7e]*$/.test(written)) return written.startsWith('/') ? written : `/${written}`;
+  const { pathname, search } = new URL(uri);
+  return pathname + search;
 }
 
 /** One request under way: undici's handler and the timer in one object. */
 class Attempt implements Dispatcher.DispatchHandler {
+  readonly #request: DeliveryRequest;
+  readonly #target: Target;
+  readonly #replyLimitBytes: number;
   readonly #resolve: (answer: DeliveryAnswer) => void;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #isDone = false;
   #status = 0;
   #retryAfter: string | undefined;
+  /** Flat, while the answer is an event that is wanted. */
+  #replyHeaders: string[] | undefined;
+  #kept: Buffer[] | undefined;
+  #keptBytes = 0;
   #bodyBytes = 0;
 
-  constructor(request: DeliveryRequest, target: Target, resolve: (answer: DeliveryAnswer) => void) {
+  constructor(request: DeliveryRequest, target: Target, replyLimitBytes: number, resolve: (answer: DeliveryAnswer) => void) {
+    this.#request = request;
+    this.#target = target;
+    this.#replyLimitBytes = replyLimitBytes;
     this.#resolve = resolve;
-    this.#timer = setTimeout(() => {
-      this.#finish({ failure: 'timeout', message: `no answer within ${request.timeoutMs} ms` });
-    }, request.timeoutMs);
+  }
+
+  start(): void {
+    const { headers, body, timeoutMs } = this.#request;
+    const { pool, path, authorization } = this.#target;
+    this.#timer = setTimeout(() => this.#onTimeout(), timeoutMs);
     try {
-      target.pool.dispatch({ method: 'POST', path: target.path, headers: request.headers as string[], body: request.body }, this);
+      pool.dispatch({ method: 'POST', path, headers: (authorization === undefined ? headers : [...headers, 'authorization', authorization]) as string[], body }, this);
     } catch (error) {
       this.onResponseError(undefined, error as Error);
     }
@@ -116,44 +217,94 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    if (this.#isDone) controller.abort(new Error('the attempt is over')); // timed out while it waited for a connection
+    if (this.#isDone) controller.abort(new Error('the attempt is over')); // timed out while it was connecting
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
+    if (status < 200) return; // informational: the answer follows
     this.#status = status;
-    const retryAfter = headers['retry-after'];
-    this.#retryAfter = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter;
+    this.#retryAfter = first(headers['retry-after']);
+    if (this.#request.wantsReply && status >= 200 && status < 300 && status !== 202 && announcesEvent((name) => first(headers[name]))) {
+      this.#replyHeaders = flatHeaders(controller.rawHeaders, headers);
+    }
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bodyBytes += chunk.length;
-    if (this.#bodyBytes > bodyLimitBytes) this.#finish({ status: this.#status, retryAfter: this.#retryAfter });
+    if (this.#replyHeaders !== undefined) {
+      if (this.#bodyBytes > this.#replyLimitBytes) this.#finish({ status: this.#status, reply: 'too-large' }, true);
+      else this.#keep(chunk);
+      return;
+    }
+    const missing = errorDataBytes - this.#keptBytes;
+    if ((this.#status < 200 || this.#status > 299) && missing > 0) this.#keep(chunk.subarray(0, missing));
+    if (this.#bodyBytes > bodyLimitBytes) this.#finish(this.#answer(), true);
   }
 
   onResponseEnd(): void {
-    this.#finish({ status: this.#status, retryAfter: this.#retryAfter });
+    this.#finish(this.#answer(), false);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#finish(failureOf(error));
+    this.#finish(this.#isDecided ? this.#answer() : failureOf(error), false);
   }
 
-  #finish(answer: DeliveryAnswer): void {
+  #onTimeout(): void {
+    this.#finish(this.#isDecided ? this.#answer() : { failure: 'timeout', message: `no answer within ${this.#request.timeoutMs} ms` }, true);
+  }
+
+  /** The status decides, whatever becomes of the body; only a reply is not one before its end. */
+  get #isDecided(): boolean {
+    return this.#status !== 0 && this.#replyHeaders === undefined;
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#kept ??= [];
+    this.#kept.push(Buffer.from(chunk)); // the chunk is a view of what the socket read
+    this.#keptBytes += chunk.length;
+  }
+
+  #answer(): DeliveryAnswer {
+    const status = this.#status;
+    if (this.#replyHeaders !== undefined) return { status, reply: { headers: this.#replyHeaders, body: Buffer.concat(this.#kept ?? []) } };
+    if (this.#kept === undefined) return { status, retryAfter: this.#retryAfter };
+    return { status, retryAfter: this.#retryAfter, body: Buffer.concat(this.#kept) };
+  }
+
+  /** @param isCut whether the response still holds the connection, which is then given up */
+  #finish(answer: DeliveryAnswer, isCut: boolean): void {
     if (this.#isDone) return;
     this.#isDone = true;
     clearTimeout(this.#timer);
-    // Before its end the response still holds the connection.
-    if ('failure' in answer || this.#bodyBytes > bodyLimitBytes) this.#controller?.abort(new Error('the attempt is over'));
+    if (isCut) this.#controller?.abort(new Error('the attempt is over'));
+    this.#target.done();
     this.#resolve(answer);
   }
 }
 
-/** Errors before a connection stood, by their codes; all others lost one. */
-const unreachableCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT', 'ERR_TLS_CERT_ALTNAME_INVALID', 'UND_ERR_INVALID_ARG']);
+function first(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
 
+/** Names and values as they came, as latin1 text, which is how the codec of requests wants them. */
+function flatHeaders(raw: Dispatcher.DispatchController['rawHeaders'], headers: Record<string, string | string[] | undefined>): string[] {
+  if (Array.isArray(raw)) return raw.map((text) => (typeof text === 'string' ? text : text.toString('latin1')));
+  return Object.entries(headers).flatMap(([name, value]) => (Array.isArray(value) ? value : [value ?? '']).flatMap((text) => [name, text]));
+}
+
+const failureByCode: Readonly<Record<string, AttemptFailure>> = {
+  ENOTFOUND: 'dns-failed', EAI_AGAIN: 'dns-failed', EAI_FAIL: 'dns-failed', EAI_NODATA: 'dns-failed', EAI_NONAME: 'dns-failed', ENODATA: 'dns-failed', ESERVFAIL: 'dns-failed',
+  ECONNREFUSED: 'connection-refused',
+  EHOSTUNREACH: 'unreachable', ENETUNREACH: 'unreachable', EADDRNOTAVAIL: 'unreachable', EHOSTDOWN: 'unreachable', ENETDOWN: 'unreachable', EACCES: 'unreachable',
+  UND_ERR_CONNECT_TIMEOUT: 'unreachable', ETIMEDOUT: 'unreachable', UND_ERR_INVALID_ARG: 'unreachable',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls-failed', SELF_SIGNED_CERT_IN_CHAIN: 'tls-failed', HOSTNAME_MISMATCH: 'tls-failed', EPROTO: 'tls-failed',
+};
+
+/** Errors before a connection stood, by their codes; all others lost one. */
 function failureOf(error: Error & { readonly code?: string }): DeliveryAnswer {
-  const first = error instanceof AggregateError ? (error.errors[0] as (Error & { readonly code?: string }) | undefined) : undefined;
-  const code = error.code ?? first?.code ?? '';
-  const message = first?.message ?? error.message;
-  return { failure: unreachableCodes.has(code) ? 'unreachable' : 'connection-lost', message: code === '' ? message : `${code}: ${message}` };
+  const cause = error instanceof AggregateError ? (error.errors[0] as (Error & { readonly code?: string }) | undefined) : undefined;
+  const code = error.code ?? cause?.code ?? '';
+  const message = cause?.message ?? error.message;
+  const failure = failureByCode[code] ?? (/^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|INVALID_)/.test(code) ? 'tls-failed' : 'connection-lost');
+  return { failure, message: code === '' || message.includes(code) ? message : `${code}: ${message}` };
 }

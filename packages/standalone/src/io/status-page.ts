@@ -9,7 +9,7 @@ export interface StatusSnapshot {
   readonly kafka: string;
   readonly resources: readonly ResourceStatus[];
   readonly problems: readonly string[];
-  readonly consumers: readonly { readonly channel: string; readonly subscription: string; readonly isReady: boolean; readonly lag: number; readonly delivered: number; readonly dropped: number; readonly failing: string | undefined }[];
+  readonly consumers: readonly { readonly channel: string; readonly subscription: string; readonly isReady: boolean; readonly lag: number; readonly delivered: number; readonly deadLettered: number; readonly kept: number; readonly dropped: number; readonly failing: string | undefined }[];
 }
 
 export function addStatusPage(app: Express, snapshot: () => StatusSnapshot): void {
@@ -23,13 +23,13 @@ export function addStatusPage(app: Express, snapshot: () => StatusSnapshot): voi
 
 function page({ kafka, resources, problems, consumers }: StatusSnapshot): string {
   const resourceRows = resources.map((status) => row([status.kind, status.name, `<span class="${readyOf(status).status}">${escapeHtml(readyText(status))}</span>`, escapeHtml(status.url ?? '')], 2));
-  const consumerRows = consumers.map((consumer) => row([consumer.channel, consumer.subscription, String(consumer.delivered), String(consumer.dropped), String(consumer.lag), consumer.failing ?? '']));
+  const consumerRows = consumers.map((consumer) => row([consumer.channel, consumer.subscription, ...[consumer.delivered, consumer.deadLettered, consumer.kept, consumer.dropped, consumer.lag].map(String), consumer.failing ?? '']));
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Knative Kafka</title><meta http-equiv="refresh" content="2">
 <style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1f24;background:#fff}table{border-collapse:collapse;width:100%;margin:0 0 2rem}th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid #d8dee4}th{font-weight:600}.True{color:#116329}.False{color:#a40e26}.Unknown{color:#7d4e00}@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th,td{border-color:#30363d}.True{color:#56d364}.False{color:#ff7b72}.Unknown{color:#e3b341}}</style></head><body>
 <h1>Knative Kafka</h1><p>${escapeHtml(kafka)}</p>
 ${problems.length === 0 ? '' : `<h2>Manifests with mistakes</h2><ul>${problems.map((problem) => `<li class="False">${escapeHtml(problem)}</li>`).join('')}</ul>`}
 <h2>Resources</h2>${table(['Kind', 'Name', 'Ready', 'Address'], resourceRows)}
-<h2>Subscriptions</h2>${table(['Channel', 'Subscription', 'Delivered', 'Dropped', 'Behind', 'Failing'], consumerRows)}
+<h2>Subscriptions</h2>${table(['Channel', 'Subscription', 'Delivered', 'Dead-lettered', 'Kept', 'Dropped', 'Behind', 'Failing'], consumerRows)}
 </body></html>`;
 }
 

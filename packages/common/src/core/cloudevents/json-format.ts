@@ -101,6 +101,68 @@ export function jsonArrayElements(bytes: Buffer): readonly Buffer[] {
   return elements;
 }
 
+/** One member of a JSON object, for those to whom the bytes matter. */
+export interface JsonMember {
+  /** Unescaped: `"\u0069d"` is `id`. */
+  readonly name: string;
+  /** As it stands in the object, without the white space around it. Shares memory with the object. */
+  readonly value: Buffer;
+}
+
+/**
+ * The members of a JSON object in their order, each with the bytes of its value; what is nested stays in its value.
+ * Of members with the same name all are given, and for JSON.parse the last one counts.
+ *
+ * @param bytes an object that JSON.parse has accepted (`isJsonObject`); for anything else the result means nothing, and
+ *              a broken name throws
+ */
+export function jsonObjectMembers(bytes: Buffer): readonly JsonMember[] {
+  const members: JsonMember[] = [];
+  let depth = -1; // 0 between the braces of the object itself
+  let name = '';
+  let start = -1; // first byte of the name or value at hand
+  let end = -1; // after its last byte so far
+  for (let i = 0; i < bytes.length; i++) {
+    switch (bytes[i]) {
+      case 0x20: case 0x09: case 0x0a: case 0x0d: // white space between tokens
+        continue;
+      case 0x3a: // colon
+        if (depth > 0) continue;
+        name = JSON.parse(bytes.toString('utf8', start, end)) as string;
+        start = -1;
+        continue;
+      case 0x2c: // comma
+        if (depth > 0) continue;
+        members.push({ name, value: bytes.subarray(start, end) });
+        start = -1;
+        continue;
+      case 0x5b: case 0x7b: // [ {
+        if (depth++ < 0) continue;
+        break;
+      case 0x5d: case 0x7d: // ] }
+        if (--depth < 0) {
+          if (start >= 0) members.push({ name, value: bytes.subarray(start, end) });
+          return members;
+        }
+        break;
+      case 0x22: { // a string: on to its closing quote
+        if (start < 0) start = i;
+        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
+        break;
+      }
+    }
+    if (start < 0) start = i;
+    end = i + 1;
+  }
+  return members;
+}
+
+/** Whether this is a JSON object, in UTF-8 and without a byte order mark. Whether it is an event is not asked. */
+export function isJsonObject(bytes: Buffer): boolean {
+  const parsed = parseJson(bytes);
+  return 'json' in parsed && typeof parsed.json === 'object' && parsed.json !== null && !Array.isArray(parsed.json);
+}
+
 function parseJson(bytes: Buffer): { readonly json: unknown } | { readonly error: EventError } {
   // RFC 8259 §8.1 leaves it to the reader; accepted it would be passed on to readers that do not expect it.
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {

@@ -36,6 +36,18 @@ function subscription(name: string, spec: Partial<SubscriptionSpec> = {}): Subsc
 }
 
 describe('fillSubscribers', () => {
+  it('carries the certificates that each destination is checked against', () => {
+    const { channels, subscriptions } = fillSubscribers(
+      [channel('orders', { deadLetterSink: { uri: 'https://sink', CACerts: 'C' } })],
+      [subscription('a', { subscriber: { uri: 'https://here', CACerts: 'A' }, reply: { uri: 'https://there', CACerts: 'B' } })],
+      lookups,
+    );
+    expect(channels[0]?.spec.subscribers[0]).toMatchObject({
+      subscriberUri: 'https://here', subscriberCACerts: 'A', replyUri: 'https://there', replyCACerts: 'B', delivery: { deadLetterSink: { uri: 'https://sink', CACerts: 'C' } },
+    });
+    expect(subscriptions[0]?.physicalSubscription).toMatchObject({ subscriberCACerts: 'A', replyCACerts: 'B', deadLetterSinkCACerts: 'C' });
+  });
+
   it('adds each Subscription to its channel, in the order given', () => {
     const { channels, subscriptions } = fillSubscribers(
       [channel('orders'), channel('payments'), channel('unused')],

@@ -20,8 +20,11 @@ import type { Subscription } from './subscription.ts';
 /** `status.physicalSubscription`: what the destinations were resolved to. Empty while one of them is not. */
 export interface PhysicalSubscription {
   readonly subscriberUri?: string;
+  readonly subscriberCACerts?: string;
   readonly replyUri?: string;
+  readonly replyCACerts?: string;
   readonly deadLetterSinkUri?: string;
+  readonly deadLetterSinkCACerts?: string;
 }
 
 export interface SubscriptionState {
@@ -131,29 +134,33 @@ function resolveAll(
   const sink = ownSink ?? channel.spec.delivery?.deadLetterSink;
   const ofChannel = ownSink === undefined ? ` of ${resourceId('KafkaChannel', channel.metadata)}` : '';
   const wanted = [
-    ['subscriberUri', 'subscriber', reply === undefined ? (subscriber ?? {}) : subscriber, 'spec.subscriber'],
-    ['replyUri', 'reply', reply, 'spec.reply'],
-    ['deadLetterSinkUri', 'deadLetterSink', sink, `spec.delivery.deadLetterSink${ofChannel}`],
+    ['subscriber', reply === undefined ? (subscriber ?? {}) : subscriber, 'spec.subscriber'],
+    ['reply', reply, 'spec.reply'],
+    ['deadLetterSink', sink, `spec.delivery.deadLetterSink${ofChannel}`],
   ] as const;
   const uris: Partial<Record<keyof PhysicalSubscription, string>> = {};
-  for (const [field, role, destination, where] of wanted) {
+  for (const [role, destination, where] of wanted) {
     if (destination === undefined) continue;
     const resolved = resolveDestination(destination, role, subscription.metadata.namespace, lookups);
     if ('error' in resolved) return { error: { ...resolved.error, message: `${where}: ${resolved.error.message}` } };
-    uris[field] = resolved.uri;
+    uris[`${role}Uri`] = resolved.uri;
+    if (destination.CACerts !== undefined) uris[`${role}CACerts`] = destination.CACerts;
   }
   return uris;
 }
 
 function toSubscriber(subscription: Subscription, channel: KafkaChannel, uris: PhysicalSubscription): Subscriber {
   const { uid, name, generation } = subscription.metadata;
-  const delivery = mergedDelivery(subscription.spec.delivery, channel.spec.delivery, uris.deadLetterSinkUri);
+  const { subscriberUri, subscriberCACerts, replyUri, replyCACerts, deadLetterSinkUri, deadLetterSinkCACerts } = uris;
+  const delivery = mergedDelivery(subscription.spec.delivery, channel.spec.delivery, deadLetterSinkUri, deadLetterSinkCACerts);
   return {
     uid,
     name,
     generation,
-    ...(uris.subscriberUri === undefined ? {} : { subscriberUri: uris.subscriberUri }),
-    ...(uris.replyUri === undefined ? {} : { replyUri: uris.replyUri }),
+    ...(subscriberUri === undefined ? {} : { subscriberUri }),
+    ...(subscriberCACerts === undefined ? {} : { subscriberCACerts }),
+    ...(replyUri === undefined ? {} : { replyUri }),
+    ...(replyCACerts === undefined ? {} : { replyCACerts }),
     ...(delivery === undefined ? {} : { delivery }),
   };
 }
@@ -168,6 +175,7 @@ function mergedDelivery(
   own: DeliverySpec | undefined,
   channel: DeliverySpec | undefined,
   deadLetterSinkUri: string | undefined,
+  CACerts: string | undefined,
 ): DeliverySpec | undefined {
   const words = own ?? channel;
   if (words === undefined) return undefined;
@@ -175,6 +183,6 @@ function mergedDelivery(
   const merged: { -readonly [Field in keyof DeliverySpec]: DeliverySpec[Field] } = { ...words };
   if (format !== undefined) merged.format = format;
   if (deadLetterSinkUri === undefined) delete merged.deadLetterSink;
-  else merged.deadLetterSink = { uri: deadLetterSinkUri };
+  else merged.deadLetterSink = CACerts === undefined ? { uri: deadLetterSinkUri } : { uri: deadLetterSinkUri, CACerts };
   return merged;
 }

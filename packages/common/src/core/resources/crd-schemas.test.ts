@@ -109,7 +109,7 @@ describe('the types have no field that the schema does not know', () => {
     apiVersion: true, kind: true, name: true, namespace: true, group: true, address: true,
   };
   const subscriber: Record<keyof Subscriber, true> = {
-    uid: true, name: true, generation: true, subscriberUri: true, replyUri: true, delivery: true,
+    uid: true, name: true, generation: true, subscriberUri: true, subscriberCACerts: true, replyUri: true, replyCACerts: true, delivery: true,
   };
   const channelSpec: Record<keyof KafkaChannelManifest['spec'], true> = {
     numPartitions: true, replicationFactor: true, retentionDuration: true, delivery: true, subscribers: true,

@@ -28,7 +28,10 @@ export interface Subscriber {
   readonly generation: number;
   /** Absent where replies are all that the Subscription wants. */
   readonly subscriberUri?: string;
+  /** PEM; beside those of the system. The same for `replyCACerts`. */
+  readonly subscriberCACerts?: string;
   readonly replyUri?: string;
+  readonly replyCACerts?: string;
   /** Merged with the channel's; the dead letter sink is a `uri`. */
   readonly delivery?: DeliverySpec;
 }
@@ -98,13 +101,15 @@ export function parseKafkaChannel(manifest: KafkaChannelManifest): {
 }
 
 function parseSubscriber(entry: NonNullable<KafkaChannelManifest['spec']['subscribers']>[number]): Subscriber {
-  const { uid, name, generation = 1, subscriberUri, replyUri, delivery } = entry;
+  const { uid, name, generation = 1, subscriberUri, subscriberCACerts, replyUri, replyCACerts, delivery } = entry;
   return {
     uid,
     generation,
     ...(name === undefined ? {} : { name }),
     ...(subscriberUri === undefined ? {} : { subscriberUri }),
+    ...(subscriberCACerts === undefined ? {} : { subscriberCACerts }),
     ...(replyUri === undefined ? {} : { replyUri }),
+    ...(replyCACerts === undefined ? {} : { replyCACerts }),
     ...(delivery === undefined ? {} : { delivery }),
   };
 }

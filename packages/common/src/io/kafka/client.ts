@@ -1,16 +1,30 @@
 /**
- * Which client does which job (docs/adr/0004): admin and consumer groups are kafkajs's, producing is a choice.
+ * Which client does which job (docs/adr/0004, docs/adr/0009): admin is kafkajs's; who produces and who consumes is a
+ * choice.
  */
-import { createKafkajsAdmin, createKafkajsGroupMember, createKafkajsProducer } from './kafkajs.ts';
+import type { Logger } from '../logger.ts';
+import { createAutoGroupMember } from './auto-group-member.ts';
+import { ClusterConnections } from './cluster-connections.ts';
+import { createGroupMember } from './group-member.ts';
+import { createKafkajsAdmin } from './kafkajs-admin.ts';
+import { createKafkajsGroupMember } from './kafkajs-group-member.ts';
+import { createKafkajsProducer } from './kafkajs-producer.ts';
 import { createPlatformaticProducer } from './platformatic.ts';
 import type { KafkaClient, KafkaConnection } from './port.ts';
 
 export type ProducerClient = 'platformatic' | 'kafkajs';
 
-export function createKafkaClient(connection: KafkaConnection, producerClient: ProducerClient = 'platformatic'): KafkaClient {
+/** `platformatic` is the new group protocol on its protocol layer, `kafkajs` the classic one, `auto` the new one where it is spoken. */
+export type ConsumerClient = 'auto' | 'platformatic' | 'kafkajs';
+
+const createMember = { auto: createAutoGroupMember, platformatic: createGroupMember, kafkajs: createKafkajsGroupMember } as const;
+
+/** @param log for what members meet and get over by themselves */
+export function createKafkaClient(connection: KafkaConnection, producerClient: ProducerClient = 'platformatic', consumerClient: ConsumerClient = 'auto', log?: Logger): KafkaClient {
+  const shared = { cluster: new ClusterConnections(connection), log };
   return {
     createProducer: () => (producerClient === 'kafkajs' ? createKafkajsProducer(connection) : createPlatformaticProducer(connection)),
-    createGroupMember: (options) => createKafkajsGroupMember(connection, options),
+    createGroupMember: (options) => createMember[consumerClient](connection, options, shared),
     createAdmin: () => createKafkajsAdmin(connection),
   };
 }

@@ -170,7 +170,7 @@ class PlatformaticProducer implements Producer {
 }
 
 /** A partition without a leader makes the library reject the whole answer; for the other partitions it is a good one. */
-function usableMetadata(error: unknown): MetadataResponse {
+export function usableMetadata(error: unknown): MetadataResponse {
   const { response } = error as { readonly response?: MetadataResponse };
   if (response !== undefined && response.topics.every((topic) => topic.errorCode === 0)) return response;
   throw error;

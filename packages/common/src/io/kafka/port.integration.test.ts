@@ -1,6 +1,7 @@
 /**
- * The Kafka port on a real broker: each rule of docs/adr/0004 that keeps the two clients from losing or repeating
- * events, by its name. What needs several brokers is in producer-faults.integration.test.ts.
+ * The Kafka port on a real broker: each rule of docs/adr/0004 that keeps the clients from losing or repeating events, by
+ * its name. What needs several brokers is in producer-faults.integration.test.ts; what only the member of the new group
+ * protocol does is in group-member.integration.test.ts.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,19 +10,21 @@ import { runKafkaTool, startKafka, waitFor, type KafkaCluster } from '@knative-k
 import { ConnectionPool, deleteRecordsV2, describeGroupsV5, offsetCommitV8, produceV9 } from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../core/fault.ts';
-import type { IncomingRecord, OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
+import type { OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
 import { ProducePump, type PumpIo } from '../../core/produce-pump.ts';
 import { parseBroker } from './broker-address.ts';
-import { createKafkaClient, type ProducerClient } from './client.ts';
-import { resultOf } from './kafkajs.ts';
+import { createKafkaClient, type ConsumerClient, type ProducerClient } from './client.ts';
+import { resultOf } from './kafkajs-producer.ts';
 import { resultsOf } from './platformatic.ts';
-import type { AssignedPartition, GroupMember, GroupMemberOptions, KafkaConnection, Producer } from './port.ts';
+import type { GroupMember, KafkaConnection, Producer } from './port.ts';
+import { expectKeptWhereHeldBefore, expectUnbrokenWhileKept, groupOf, recordMember, type RecordedMember, type RecordedMemberOptions } from './recorded-member.ts';
 import { readTopic, type StoredRecord } from './topic-reader.ts';
 import { startWireProxy, type WireProxy } from './wire-proxy.ts';
 
 const factTimeoutMs = 30_000;
 const patientMs = 15_000;
 const producerClients = ['platformatic', 'kafkajs'] as const satisfies readonly ProducerClient[];
+const consumerClients = ['platformatic', 'kafkajs'] as const satisfies readonly ConsumerClient[];
 
 let dataDir: string;
 let proxy: WireProxy;
@@ -34,7 +37,13 @@ beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'knative-kafka-port-'));
   proxy = await startWireProxy();
   // What the broker advertises is the proxy, so every connection of every client goes through it.
-  const config = { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxy.port}`, 'group.min.session.timeout.ms': '1000' };
+  const config = {
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxy.port}`,
+    'group.min.session.timeout.ms': '1000',
+    'group.consumer.min.session.timeout.ms': '1000',
+    'group.consumer.min.heartbeat.interval.ms': '100',
+    'group.consumer.heartbeat.interval.ms': '300',
+  };
   cluster = await startKafka({ dataDir, config });
   brokerPort = cluster.brokers[0]!.port;
   proxy.forwardTo(brokerPort);
@@ -231,7 +240,7 @@ describe.each(producerClients)('the %s producer', (name) => {
     const [stored] = await readTopic(cluster.bootstrap, topic);
     expect(stored?.map(({ key, value, timestampMs }) => ({ key, value, timestampMs }))).toEqual(records.map(({ key, value, timestampMs }) => ({ key, value, timestampMs })));
     expect(headerTexts(stored?.[0])).toEqual(headers.map(([header, value]) => [header, Buffer.from(value).toString('latin1')]));
-    const { member, told } = await startMember(topic);
+    const { member, told } = await startAnyMember(topic);
     await waitFor('the records to be read', () => told.records.length === records.length, { timeoutMs: factTimeoutMs });
     const read = told.records[0]!.headers.map(([header, value]) => [header, value.toString('latin1')]);
     expect(read).toEqual(headers.map(([header, value]) => [header, Buffer.from(value).toString('latin1')]));
@@ -333,73 +342,21 @@ function headerTexts(stored: StoredRecord | undefined): (readonly [string, strin
 
 // --- group member ----------------------------------------------------------------------------------------------------
 
-/** Everything a member has told, in the order in which it came. */
-interface Told {
-  /** `assignments` is how many there had been when the record came. */
-  readonly records: (IncomingRecord & { readonly partition: number; readonly assignments: number })[];
-  readonly assignments: (readonly AssignedPartition[])[];
-  readonly offsetResets: number[];
-  readonly lost: Fault[];
-}
+type MemberChange = RecordedMemberOptions & { readonly consumerClient?: ConsumerClient; readonly connection?: Partial<KafkaConnection> };
 
-interface StartedMember {
-  readonly member: GroupMember;
-  readonly told: Told;
-  /** Partitions it has now, in order. */
-  partitions(): number[];
-  offsets(partition: number): bigint[];
-  /** Commits all that was handed over. */
-  commit(): Promise<void>;
-}
-
-type MemberChange = Partial<Omit<GroupMemberOptions, 'handlers' | 'topic'>> & {
-  readonly onRecords?: (partition: number, member: GroupMember) => void;
-  readonly onRebalancing?: () => void;
-  readonly connection?: Partial<KafkaConnection>;
-};
-
-async function startMember(topic: string, change: MemberChange = {}): Promise<StartedMember> {
-  const { onRecords, onRebalancing, connection: connectionChange, ...options } = change;
-  const told: Told = { records: [], assignments: [], offsetResets: [], lost: [] };
-  const member: GroupMember = createKafkaClient(connection(connectionChange)).createGroupMember({
-    groupId: groupOf(topic),
-    topic,
-    fetchBytesPerPartition: 1024 * 1024,
-    sessionTimeoutMs: 10_000,
-    revokeTimeoutMs: 5_000,
-    ...options,
-    handlers: {
-      rebalancing: () => onRebalancing?.(),
-      revoking: () => Promise.resolve(),
-      assigned: (partitions) => void told.assignments.push(partitions),
-      records: ({ partition }, records) => {
-        for (const entry of records) told.records.push({ ...entry, partition, assignments: told.assignments.length });
-        onRecords?.(partition, member);
-      },
-      offsetReset: ({ partition }) => void told.offsetResets.push(partition),
-      lost: (fault) => void told.lost.push(fault),
-    },
-  });
-  members.push(member);
-  await member.start();
-  const partitions = (): number[] => (told.assignments.at(-1) ?? []).map((entry) => entry.partition).sort((a, b) => a - b);
-  const offsets = (partition: number): bigint[] => told.records.filter((entry) => entry.partition === partition).map((entry) => entry.offset);
-  const commit = (): Promise<void> => {
-    const next = partitions().map((partition) => ({ topic, partition, commitOffset: (offsets(partition).at(-1) ?? -1n) + 1n }));
-    return member.commit(next.filter(({ commitOffset }) => commitOffset > 0n));
-  };
-  return { member, told, partitions, offsets, commit };
-}
-
-function groupOf(topic: string): string {
-  return `group-of-${topic}`;
+async function startAnyMember(topic: string, change: MemberChange = {}): Promise<RecordedMember> {
+  const { consumerClient = 'auto', connection: connectionChange, ...options } = change;
+  const started = recordMember(createKafkaClient(connection(connectionChange), 'platformatic', consumerClient), topic, options);
+  members.push(started.member);
+  await started.member.start();
+  return started;
 }
 
 function offsetsUpTo(end: number, from = 0): bigint[] {
   return Array.from({ length: end - from }, (_, number) => BigInt(from + number));
 }
 
-async function untilRead(count: number, ...members: readonly StartedMember[]): Promise<void> {
+async function untilRead(count: number, ...members: readonly RecordedMember[]): Promise<void> {
   await waitFor(`${count} records to be read`, () => members.reduce((sum, { told }) => sum + told.records.length, 0) >= count, { timeoutMs: factTimeoutMs });
 }
 
@@ -422,39 +379,11 @@ async function deleteRecordsBefore(topic: string, partitionIndex: number, offset
   await pastThePort((broker) => deleteRecordsV2.api.async(broker, [{ name: topic, partitions: [{ partitionIndex, offset }] }], patientMs));
 }
 
-describe('a group member', () => {
+describe.each(consumerClients)('the %s group member', (name) => {
   const admin = () => createKafkaClient(connection()).createAdmin();
+  const startMember = (topic: string, change: MemberChange = {}) => startAnyMember(topic, { consumerClient: name, ...change });
 
-  it('C1 says once that it is lost when its broker is gone, and a new one goes on at the commit', async () => {
-    const topic = await createTopic(1);
-    await produceTexts(topic, 0, numbered(10));
-    const first = await startMember(topic, { sessionTimeoutMs: 2_000 });
-    await untilRead(10, first);
-    await first.commit();
-    proxy.cut();
-    await waitFor('the loss to be told', () => first.told.lost.length > 0, { timeoutMs: factTimeoutMs });
-    proxy.forwardTo(brokerPort);
-    await produceTexts(topic, 0, ['later']);
-    const second = await startMember(topic);
-    await untilRead(1, second);
-    expect(second.offsets(0)).toEqual([10n]);
-    expect(first.told.lost).toMatchObject([{ code: 'KAFKA_UNAVAILABLE', retriable: true }]);
-    expect(first.offsets(0)).toEqual(offsetsUpTo(10));
-    await first.member.close();
-    await second.member.close();
-  });
-
-  it('C1 says once that it is lost when its broker stays silent', async () => {
-    const topic = await createTopic(1);
-    const started = await startMember(topic, { sessionTimeoutMs: 1_000, connection: { requestTimeoutMs: 400, connectTimeoutMs: 400 } });
-    await waitFor('partitions', () => started.partitions().length === 1, { timeoutMs: factTimeoutMs });
-    proxy.freeze();
-    await waitFor('the loss to be told', () => started.told.lost.length > 0, { timeoutMs: factTimeoutMs });
-    await started.member.close();
-    expect(started.told.lost).toHaveLength(1);
-  });
-
-  it('C1 says that it is lost when a handler throws, where kafkajs alone would fall silent', async () => {
+  it('C1 says that it is lost when a handler throws', async () => {
     const topic = await createTopic(1);
     const onRecords = (): void => {
       throw new TypeError('a bug');
@@ -518,14 +447,17 @@ describe('a group member', () => {
     };
     for (let started = 0; started < 12; started++) appendNext();
 
-    const joined: StartedMember[] = [];
-    const join = async (): Promise<StartedMember> => {
-      // Commits as the dispatcher does: when a rebalance begins, and before it leaves.
-      const started: StartedMember = await startMember(topic, { onRebalancing: () => void started.commit().catch(() => undefined) });
+    const joined: RecordedMember[] = [];
+    const join = async (): Promise<RecordedMember> => {
+      // Commits as the dispatcher does: when a rebalance begins or partitions are revoked, and before it leaves.
+      const started = await startMember(topic, {
+        onRebalancing: ({ commit }) => void commit().catch(() => undefined),
+        onRevoking: ({ commit }) => commit(),
+      });
       joined.push(started);
       return started;
     };
-    const goOn = async (...still: readonly StartedMember[]): Promise<void> => {
+    const goOn = async (...still: readonly RecordedMember[]): Promise<void> => {
       const counts = still.map(({ told }) => told.records.length);
       await waitFor('records for every member', () => still.every(({ told }, index) => told.records.length > counts[index]! + 200), { timeoutMs: factTimeoutMs });
     };
@@ -632,26 +564,6 @@ describe('a group member', () => {
     await second.member.close();
   });
 
-  it('C7 joins by the classic protocol with round-robin assignment: every change of members is a rebalance for all', async () => {
-    const topic = await createTopic(2);
-    const started = await startMember(topic);
-    await waitFor('both partitions', () => started.partitions().length === 2, { timeoutMs: factTimeoutMs });
-    const { groups } = await pastThePort((broker) => describeGroupsV5.api.async(broker, [groupOf(topic)], false));
-    expect(groups).toMatchObject([{ groupState: 'Stable', protocolType: 'consumer', protocolData: 'RoundRobinAssigner', members: [{ groupInstanceId: null }] }]);
-    await started.member.close();
-  });
-
-  it('C8 has two connections of its own to a broker, and leaves none behind', async () => {
-    const topic = await createTopic(1);
-    await waitFor('other connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
-    const started = [await startMember(topic, { groupId: 'first' }), await startMember(topic, { groupId: 'second' })];
-    await produceTexts(topic, 0, ['for both']);
-    await untilRead(2, ...started);
-    await waitFor('connections of nobody else', () => proxy.connections() === 4, { timeoutMs: factTimeoutMs });
-    for (const { member } of started) await member.close();
-    await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
-  });
-
   it('reads batches of Java clients in each codec', async () => {
     const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
     const topic = await createTopic(1);
@@ -678,27 +590,58 @@ describe('a group member', () => {
   });
 });
 
-/** `kept` must be what the member itself had right before. */
-function expectKeptWhereHeldBefore({ assignments }: Told): void {
-  for (const [index, assignment] of assignments.entries()) {
-    const before = new Set((assignments[index - 1] ?? []).map((entry) => entry.partition));
-    for (const { partition, kept } of assignment) expect(kept).toBe(before.has(partition));
-  }
-}
+describe('the kafkajs group member alone', () => {
+  const startMember = (topic: string, change: MemberChange = {}) => startAnyMember(topic, { consumerClient: 'kafkajs', ...change });
 
-function expectUnbrokenWhileKept({ assignments, records }: Told): void {
-  const next = new Map<number, bigint>();
-  let seen = 0;
-  for (const { partition, offset, assignments: assignmentsThen } of records) {
-    for (; seen < assignmentsThen; seen++) {
-      const kept = new Set(assignments[seen]!.filter((entry) => entry.kept).map((entry) => entry.partition));
-      for (const known of [...next.keys()]) if (!kept.has(known)) next.delete(known);
-    }
-    expect(assignments[seen - 1]?.some((entry) => entry.partition === partition)).toBe(true);
-    expect(offset).toBe(next.get(partition) ?? offset);
-    next.set(partition, offset + 1n);
-  }
-}
+  it('C1 says once that it is lost when its broker is gone, and a new one goes on at the commit', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(10));
+    const first = await startMember(topic, { sessionTimeoutMs: 2_000 });
+    await untilRead(10, first);
+    await first.commit();
+    proxy.cut();
+    await waitFor('the loss to be told', () => first.told.lost.length > 0, { timeoutMs: factTimeoutMs });
+    proxy.forwardTo(brokerPort);
+    await produceTexts(topic, 0, ['later']);
+    const second = await startMember(topic);
+    await untilRead(1, second);
+    expect(second.offsets(0)).toEqual([10n]);
+    expect(first.told.lost).toMatchObject([{ code: 'KAFKA_UNAVAILABLE', retriable: true }]);
+    expect(first.offsets(0)).toEqual(offsetsUpTo(10));
+    await first.member.close();
+    await second.member.close();
+  });
+
+  it('C1 says once that it is lost when its broker stays silent', async () => {
+    const topic = await createTopic(1);
+    const started = await startMember(topic, { sessionTimeoutMs: 1_000, connection: { requestTimeoutMs: 400, connectTimeoutMs: 400 } });
+    await waitFor('partitions', () => started.partitions().length === 1, { timeoutMs: factTimeoutMs });
+    proxy.freeze();
+    await waitFor('the loss to be told', () => started.told.lost.length > 0, { timeoutMs: factTimeoutMs });
+    await started.member.close();
+    expect(started.told.lost).toHaveLength(1);
+  });
+
+  it('C7 joins by the classic protocol with round-robin assignment: every change of members is a rebalance for all', async () => {
+    const topic = await createTopic(2);
+    const started = await startMember(topic);
+    await waitFor('both partitions', () => started.partitions().length === 2, { timeoutMs: factTimeoutMs });
+    const { groups } = await pastThePort((broker) => describeGroupsV5.api.async(broker, [groupOf(topic)], false));
+    expect(groups).toMatchObject([{ groupState: 'Stable', protocolType: 'consumer', protocolData: 'RoundRobinAssigner', members: [{ groupInstanceId: null }] }]);
+    await started.member.close();
+  });
+
+  it('C8 has two connections of its own to a broker, and leaves none behind', async () => {
+    const topic = await createTopic(1);
+    await waitFor('other connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+    const started = [await startMember(topic, { groupId: 'first' }), await startMember(topic, { groupId: 'second' })];
+    await produceTexts(topic, 0, ['for both']);
+    await untilRead(2, ...started);
+    await waitFor('connections of nobody else', () => proxy.connections() === 4, { timeoutMs: factTimeoutMs });
+    for (const { member } of started) await member.close();
+    await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+  });
+});
 
 // --- admin -----------------------------------------------------------------------------------------------------------
 
@@ -770,7 +713,7 @@ describe('the admin', () => {
   it('changes nothing of a group that is in use', async () => {
     const topic = await createTopic(1);
     await produceTexts(topic, 0, numbered(3));
-    const started = await startMember(topic);
+    const started = await startAnyMember(topic);
     await untilRead(3, started);
     await expect(admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).rejects.toMatchObject({ code: 'KAFKA_REFUSED', retriable: true });
     expect((await lag(topic))[0]?.commitOffset).toBeUndefined();
@@ -782,7 +725,7 @@ describe('the admin', () => {
   it('deletes a group when nobody is in it, and says so when there is none', async () => {
     const topic = await createTopic(1);
     await produceTexts(topic, 0, ['one']);
-    const started = await startMember(topic);
+    const started = await startAnyMember(topic);
     await untilRead(1, started);
     await started.commit();
     await expect(admin().deleteGroup(groupOf(topic))).rejects.toMatchObject({ retriable: true, message: expect.stringContaining('NON_EMPTY_GROUP') as string });

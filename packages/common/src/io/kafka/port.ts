@@ -1,6 +1,6 @@
 /**
- * All that this project asks of a Kafka client. Two clients stand behind it (kafkajs.ts, platformatic.ts), and both
- * pass the same suite on a real cluster (port.integration.test.ts).
+ * All that this project asks of a Kafka client. Two libraries stand behind it (kafkajs-*.ts; platformatic.ts and
+ * group-member.ts), and both pass the same suite on a real cluster (port.integration.test.ts).
  *
  * Narrow on purpose: records of partitions in, each partition's own result out; one partition's records out, paused
  * and resumed one by one; our own offsets. What the libraries offer beyond it (batches over partitions, automatic

@@ -22,6 +22,8 @@ export interface WireProxy {
   cut(): void;
   /** The next produce request reaches the broker, and the connection breaks before its response is back. */
   loseNextProduceResponse(): void;
+  /** From now on nothing comes back over connections that fetched so far. @returns lets what was held back go */
+  holdFetches(): () => void;
   /** Produce requests since the start. */
   readonly produceRequests: readonly ProduceRequest[];
   /** Connections of clients that are open now. */
@@ -30,6 +32,13 @@ export interface WireProxy {
 }
 
 const produceApiKey = 0;
+const fetchApiKey = 1;
+
+/** A connection that fetched, and what is held back of its responses. */
+interface FetchConnection {
+  readonly client: Socket;
+  held: Buffer[] | undefined;
+}
 
 /** Listens at once; until `forwardTo` it behaves as frozen. */
 export async function startWireProxy(): Promise<WireProxy> {
@@ -38,6 +47,7 @@ export async function startWireProxy(): Promise<WireProxy> {
   let losesResponse = false;
   const produceRequests: ProduceRequest[] = [];
   const clients = new Set<Socket>();
+  const fetchConnections = new Set<FetchConnection>();
 
   const server = createServer((client) => {
     clients.add(client);
@@ -48,7 +58,10 @@ export async function startWireProxy(): Promise<WireProxy> {
     const broker = connect(target, '127.0.0.1');
     let isSilent = false;
     let breaksOnResponse = false;
+    const fetchConnection: FetchConnection = { client, held: undefined };
+    client.once('close', () => fetchConnections.delete(fetchConnection));
     const readRequests = frameReader((frame) => {
+      if (frame.readInt16BE(0) === fetchApiKey) fetchConnections.add(fetchConnection);
       if (frame.readInt16BE(0) !== produceApiKey) return;
       produceRequests.push(readProduceRequest(frame));
       breaksOnResponse ||= losesResponse;
@@ -63,6 +76,7 @@ export async function startWireProxy(): Promise<WireProxy> {
     broker.on('data', (chunk) => {
       isSilent ||= target === undefined;
       if (breaksOnResponse) client.destroy();
+      else if (fetchConnection.held !== undefined) fetchConnection.held.push(chunk);
       else if (!isSilent) client.write(chunk);
     });
     broker.on('error', () => client.destroy());
@@ -89,6 +103,16 @@ export async function startWireProxy(): Promise<WireProxy> {
     },
     loseNextProduceResponse: () => {
       losesResponse = true;
+    },
+    holdFetches: () => {
+      const held = [...fetchConnections];
+      for (const connection of held) connection.held = [];
+      return () => {
+        for (const connection of held) {
+          for (const chunk of connection.held ?? []) connection.client.write(chunk);
+          connection.held = undefined;
+        }
+      };
     },
     produceRequests,
     connections: () => clients.size,

@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { readFeatures } from './features.ts';
+
+const configMap = (namespace: string, data: Record<string, string>, name = 'config-kafka-features') =>
+  ({ kind: 'ConfigMap', metadata: { namespace, name, uid: 'u', generation: 1, labels: {}, annotations: {} }, data }) as const;
+
+describe('features', () => {
+  it.each([
+    ['enabled', true], ['Enabled', true], [' enabled ', true],
+    ['disabled', false], ['', false], ['yes', false], ['true', false],
+  ])('dead-letter-topic: %j is %s', (value, expected) => {
+    expect(readFeatures([configMap('knative-eventing', { 'dead-letter-topic': value })], 'knative-eventing').isDeadLetterTopicEnabled).toBe(expected);
+  });
+
+  it('is off where nothing is said, or said elsewhere', () => {
+    expect(readFeatures([], 'knative-eventing').isDeadLetterTopicEnabled).toBe(false);
+    const elsewhere = [configMap('shop', { 'dead-letter-topic': 'enabled' }), configMap('knative-eventing', { 'dead-letter-topic': 'enabled' }, 'other')];
+    expect(readFeatures(elsewhere, 'knative-eventing').isDeadLetterTopicEnabled).toBe(false);
+  });
+});

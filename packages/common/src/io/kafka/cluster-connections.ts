@@ -1,0 +1,208 @@
+/**
+ * What the group members of one client share: who leads, who coordinates, and connections for short questions.
+ *
+ * Hundreds of members may run in one process. Heartbeats and commits of all of them go over a few connections to each
+ * coordinator, and members that ask the same thing at the same time ask once. Only fetches, which a broker holds open,
+ * have connections of their own (partition-fetcher.ts).
+ *
+ * Always true: requests of one group reach its coordinator in the order in which they were made, because they share a
+ * connection; when nobody holds it any more, no connection is open.
+ */
+import {
+  apiVersionsV3,
+  Connection,
+  consumerGroupHeartbeatV0,
+  consumerGroupHeartbeatV1,
+  findCoordinatorV4,
+  metadataV12,
+} from '@platformatic/kafka';
+import { Fault } from '../../core/fault.ts';
+import { stableHash } from '../../core/stable-hash.ts';
+import { parseBroker, type BrokerAddress } from './broker-address.ts';
+import { brokerAnswer, faultOf } from './faults.ts';
+import { fetchVersion } from './fetch-api.ts';
+import { usableMetadata } from './platformatic.ts';
+import type { KafkaConnection } from './port.ts';
+
+export interface Broker extends BrokerAddress {
+  readonly id: number;
+}
+
+export type HeartbeatApi = typeof consumerGroupHeartbeatV1.api;
+
+interface Coordinator extends BrokerAddress {
+  readonly lane: number;
+}
+
+/** All that is asked here is answered at once by a broker that is well; another one is asked after this. */
+const answerTimeoutMs = 5_000;
+/**
+ * Connections to one coordinator: it takes the requests of one connection one after the other, and a commit costs some
+ * milliseconds there.
+ */
+const coordinatorLanes = 4;
+/** However many partitions miss their leader, a topic's metadata is asked for this often. */
+const metadataIntervalMs = 100;
+
+const groupKey = 0;
+const heartbeatApiKey = 68;
+/** What a group of the new protocol needs beside the heartbeat, by API key: fetch, offset commit and offset fetch with member epochs. */
+const neededVersions = [[1, fetchVersion], [8, 9], [9, 9]] as const;
+
+export class ClusterConnections {
+  readonly #options: KafkaConnection;
+  readonly #bootstrap: readonly BrokerAddress[];
+  readonly #connections = new Map<string, Promise<Connection>>();
+  readonly #coordinators = new Map<string, Coordinator>();
+  readonly #leaders = new Map<string, { readonly at: number; readonly answer: Promise<ReadonlyMap<number, Broker>> }>();
+  #brokers: readonly Broker[] = [];
+  #heartbeatApi: Promise<HeartbeatApi | undefined> | undefined;
+  #nextToAsk = 0;
+  #holders = 0;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+    this.#bootstrap = options.brokers.map(parseBroker);
+  }
+
+  /** Whoever asks anything holds it meanwhile. @returns lets go; again is harmless */
+  hold(): () => void {
+    this.#holders++;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (--this.#holders === 0) this.#closeAll();
+    };
+  }
+
+  /**
+   * The heartbeat in the version that the cluster speaks; undefined where it does not know the new group protocol. A
+   * cluster that knows it may still have it switched off, which the first heartbeat tells.
+   */
+  heartbeatApi(): Promise<HeartbeatApi | undefined> {
+    this.#heartbeatApi ??= this.#ask('versions of the cluster', askHeartbeatApi).then(
+      (api) => {
+        if (api === undefined) this.#heartbeatApi = undefined; // brokers are upgraded while their clients run
+        return api;
+      },
+      (error: unknown) => {
+        this.#heartbeatApi = undefined;
+        throw error;
+      },
+    );
+    return this.#heartbeatApi;
+  }
+
+  /** Leaders by partition, as of now; without those partitions that have none. */
+  topicLeaders(topic: string): Promise<ReadonlyMap<number, Broker>> {
+    const last = this.#leaders.get(topic);
+    const now = performance.now();
+    if (last !== undefined && now - last.at < metadataIntervalMs) return last.answer;
+    const answer = this.#askTopicLeaders(topic);
+    answer.catch(() => undefined);
+    this.#leaders.set(topic, { at: now, answer });
+    return answer;
+  }
+
+  async #askTopicLeaders(topic: string): Promise<ReadonlyMap<number, Broker>> {
+    const answer = await this.#ask(`metadata of topic ${topic}`, (connection) => metadataV12.api.async(connection, [topic], false, false).catch(usableMetadata));
+    this.#brokers = answer.brokers.map(({ nodeId, host, port }) => ({ id: nodeId, host, port }));
+    const leaders = new Map<number, Broker>();
+    for (const { partitionIndex, leaderId } of answer.topics.find(({ name }) => name === topic)?.partitions ?? []) {
+      const broker = this.#brokers.find(({ id }) => id === leaderId);
+      if (broker !== undefined) leaders.set(partitionIndex, broker);
+    }
+    return leaders;
+  }
+
+  /** The connection to the coordinator of a group, for all requests of the group. */
+  async coordinator(groupId: string): Promise<Connection> {
+    let coordinator = this.#coordinators.get(groupId);
+    if (coordinator === undefined) {
+      const { coordinators } = await this.#ask(`coordinator of consumer group ${groupId}`, (connection) => findCoordinatorV4.api.async(connection, groupKey, [groupId]));
+      const found = coordinators[0];
+      if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `coordinator of consumer group ${groupId}: not in the answer`, { retriable: true });
+      coordinator = { host: found.host, port: found.port, lane: laneOf(groupId) };
+      this.#coordinators.set(groupId, coordinator);
+    }
+    return this.connection(coordinator, coordinator.lane);
+  }
+
+  /** The coordinator did not answer, or answered that it is none: the next request finds it anew. */
+  forgetCoordinator(groupId: string): void {
+    this.#coordinators.delete(groupId);
+  }
+
+  /** A request to whichever broker answers. */
+  anyBroker<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#ask(doing, call);
+  }
+
+  /** All brokers can answer: each is tried once, beginning with the one that answered last. */
+  async #ask<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
+    const candidates = [...this.#brokers, ...this.#bootstrap];
+    let fault: Fault | undefined;
+    for (let tried = 0; tried < candidates.length; tried++) {
+      const broker = candidates[(this.#nextToAsk + tried) % candidates.length]!;
+      try {
+        const answer = await call(await this.connection(broker));
+        this.#nextToAsk = (this.#nextToAsk + tried) % candidates.length;
+        return answer;
+      } catch (error) {
+        fault = faultOf(error, doing);
+        if (brokerAnswer(error) !== undefined || fault.code === 'CLOSED') throw fault;
+      }
+    }
+    this.#nextToAsk++; // not always the same one first when none answers
+    throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
+  }
+
+  /** An open connection for short questions, shared. */
+  async connection(address: BrokerAddress, lane = 0): Promise<Connection> {
+    if (this.#holders === 0) throw new Fault('CLOSED', 'nobody holds the connections any more', { retriable: false });
+    const key = `${address.host}:${address.port}/${lane}`;
+    const existing = this.#connections.get(key);
+    if (existing !== undefined) return existing;
+    const opening = openConnection(this.#options, address, Math.min(answerTimeoutMs, this.#options.requestTimeoutMs));
+    this.#connections.set(key, opening);
+    const forget = (): void => {
+      if (this.#connections.get(key) === opening) this.#connections.delete(key);
+    };
+    opening.then((connection) => (connection.isConnected() ? connection.once('close', forget) : forget()), forget);
+    return opening;
+  }
+
+  #closeAll(): void {
+    for (const opening of this.#connections.values()) opening.then(closeConnection, () => undefined);
+    this.#connections.clear();
+    this.#coordinators.clear();
+    this.#leaders.clear();
+  }
+}
+
+/** Always the same for a group, however often its coordinator is found anew. */
+function laneOf(groupId: string): number {
+  return Number.parseInt(stableHash(groupId).slice(-4), 16) % coordinatorLanes;
+}
+
+async function askHeartbeatApi(connection: Connection): Promise<HeartbeatApi | undefined> {
+  const { apiKeys } = await apiVersionsV3.api.async(connection, 'knative-kafka', '0');
+  const speaks = (key: number, version: number): boolean => apiKeys.some(({ apiKey, minVersion, maxVersion }) => apiKey === key && minVersion <= version && version <= maxVersion);
+  if (!neededVersions.every(([key, version]) => speaks(key, version))) return undefined;
+  if (speaks(heartbeatApiKey, 1)) return consumerGroupHeartbeatV1.api;
+  return speaks(heartbeatApiKey, 0) ? consumerGroupHeartbeatV0.api : undefined;
+}
+
+/** @param requestTimeoutMs a request that took this long has failed, and the connection with it */
+export async function openConnection(options: KafkaConnection, { host, port }: BrokerAddress, requestTimeoutMs: number): Promise<Connection> {
+  const connection = new Connection(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: requestTimeoutMs });
+  connection.on('error', () => undefined); // whoever waits for an answer is told; unheard it would end the process
+  await connection.connect(host, port);
+  return connection;
+}
+
+/** At once, without waiting for answers. */
+export function closeConnection(connection: Connection): void {
+  connection.close().catch(() => undefined);
+}

@@ -1,0 +1,55 @@
+/**
+ * The session timeout of a consumer group of the new protocol: not the member's to choose, but the broker's or the
+ * group's own setting.
+ */
+import { describeConfigsV4, incrementalAlterConfigsV1, type ConfigResourceTypeValue } from '@platformatic/kafka';
+import type { Logger } from '../logger.ts';
+import type { ClusterConnections } from './cluster-connections.ts';
+
+const groupResource: ConfigResourceTypeValue = 32;
+const setOperation = 0;
+const sessionTimeout = 'consumer.session.timeout.ms';
+const heartbeatInterval = 'consumer.heartbeat.interval.ms';
+/** A session outlasts this many heartbeats where the group may choose. */
+const heartbeatsPerSession = 3;
+
+/**
+ * Sets the group's session timeout where it is another one and the broker allows it, and the heartbeat interval where
+ * it is too long for that.
+ *
+ * @returns the session timeout that holds, in milliseconds: the wanted one where the cluster does not tell
+ */
+export async function agreeOnSession(cluster: ClusterConnections, groupId: string, wantedMs: number, log: Logger | undefined): Promise<number> {
+  try {
+    const current = await readGroupConfig(cluster, groupId);
+    if (current.sessionMs === wantedMs) return wantedMs;
+    const longestIntervalMs = Math.floor(wantedMs / heartbeatsPerSession);
+    const wanted = { [sessionTimeout]: wantedMs, ...(current.intervalMs > longestIntervalMs ? { [heartbeatInterval]: longestIntervalMs } : {}) };
+    try {
+      // All or nothing: where only the interval is refused, the session timeout alone is better than nothing.
+      await setGroupConfig(cluster, groupId, wanted).catch(() => setGroupConfig(cluster, groupId, { [sessionTimeout]: wantedMs }));
+      return wantedMs;
+    } catch (error) {
+      log?.debug({ groupId, wantedMs, sessionTimeoutMs: current.sessionMs, err: error }, 'session timeout of the consumer group stays as it is');
+      return current.sessionMs;
+    }
+  } catch (error) {
+    log?.debug({ groupId, wantedMs, err: error }, 'session timeout of the consumer group is not known');
+    return wantedMs;
+  }
+}
+
+async function readGroupConfig(cluster: ClusterConnections, groupId: string): Promise<{ readonly sessionMs: number; readonly intervalMs: number }> {
+  const resource = { resourceType: groupResource, resourceName: groupId, configurationKeys: [sessionTimeout, heartbeatInterval] };
+  const { results } = await cluster.anyBroker(`configuration of consumer group ${groupId}`, (connection) => describeConfigsV4.api.async(connection, [resource], false, false));
+  const config = new Map(results[0]?.configs.map(({ name, value }) => [name, Number(value)]));
+  const sessionMs = config.get(sessionTimeout);
+  if (sessionMs === undefined || !(sessionMs > 0)) throw new Error('the broker does not tell it');
+  return { sessionMs, intervalMs: config.get(heartbeatInterval) ?? 0 };
+}
+
+async function setGroupConfig(cluster: ClusterConnections, groupId: string, config: Readonly<Record<string, number>>): Promise<void> {
+  const configs = Object.entries(config).map(([name, value]) => ({ name, configOperation: setOperation, value: String(value) }) as const);
+  const resource = { resourceType: groupResource, resourceName: groupId, configs };
+  await cluster.anyBroker(`configuration of consumer group ${groupId}`, (connection) => incrementalAlterConfigsV1.api.async(connection, [resource], false));
+}

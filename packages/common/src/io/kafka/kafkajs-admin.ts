@@ -1,0 +1,180 @@
+/**
+ * The admin: topics, and the committed offsets of consumer groups, on kafkajs and every broker.
+ */
+import { ConnectionPool, findCoordinatorV6, offsetCommitV8 } from '@platformatic/kafka';
+import kafkajs from 'kafkajs';
+import { Fault } from '../../core/fault.ts';
+import { parseBroker } from './broker-address.ts';
+import { brokerAnswer, faultOf } from './faults.ts';
+import { withAdmin, type KafkajsAdmin } from './kafkajs-client.ts';
+import type { Admin, KafkaConnection, PartitionLag, TopicDescription, TopicSpec } from './port.ts';
+
+const { ConfigResourceTypes } = kafkajs;
+
+export function createKafkajsAdmin(options: KafkaConnection): Admin {
+  return new KafkajsAdminAdapter(options);
+}
+
+class KafkajsAdminAdapter implements Admin {
+  readonly #options: KafkaConnection;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+  }
+
+  #call<T>(doing: string, call: (admin: KafkajsAdmin) => Promise<T>): Promise<T> {
+    return withAdmin(this.#options, doing, call);
+  }
+
+  async createTopic(spec: TopicSpec): Promise<'created' | 'exists'> {
+    const doing = `topic ${spec.topic}`;
+    return this.#call(doing, async (admin) => {
+      try {
+        // Waiting for leaders throws UNKNOWN_TOPIC right after creation; whoever needs the leaders asks for them.
+        const isNew = await admin.createTopics({
+          waitForLeaders: false,
+          topics: [
+            {
+              topic: spec.topic,
+              numPartitions: spec.partitions,
+              replicationFactor: spec.replicationFactor,
+              configEntries: Object.entries(spec.config).map(([name, value]) => ({ name, value })),
+            },
+          ],
+        });
+        return isNew ? 'created' : 'exists';
+      } catch (error) {
+        const fault = faultOf(error, doing);
+        if (!fault.message.includes('INVALID_REPLICATION_FACTOR')) throw fault;
+        const { brokers } = await admin.describeCluster();
+        throw new Fault('TOPIC_REJECTED', `${doing}: ${spec.replicationFactor} replicas asked, ${brokers.length} brokers available`, { retriable: true, cause: error });
+      }
+    });
+  }
+
+  async deleteTopic(topic: string): Promise<'deleted' | 'absent'> {
+    return this.#call(`deletion of topic ${topic}`, async (admin) => {
+      const topics = await admin.listTopics(); // deleting a missing topic retries until it gives up
+      if (!topics.includes(topic)) return 'absent';
+      await admin.deleteTopics({ topics: [topic] });
+      return 'deleted';
+    });
+  }
+
+  async describeTopic(topic: string): Promise<TopicDescription | undefined> {
+    return this.#call(`description of topic ${topic}`, async (admin) => {
+      const topics = await admin.listTopics();
+      if (!topics.includes(topic)) return undefined;
+      const { topics: found } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['max.message.bytes', 'retention.ms'] }],
+      });
+      const config = new Map(resources[0]?.configEntries.map((entry) => [entry.configName, entry.configValue]));
+      const partitions = found[0]?.partitions ?? [];
+      return {
+        partitions: partitions.length,
+        replicationFactor: partitions[0]?.replicas.length ?? 0,
+        maxMessageBytes: Number(config.get('max.message.bytes') ?? defaultMaxMessageBytes),
+        retentionMs: config.has('retention.ms') ? Number(config.get('retention.ms')) : undefined,
+      };
+    });
+  }
+
+  async growTopic(topic: string, partitions: number): Promise<void> {
+    await this.#call(`topic ${topic} to ${partitions} partitions`, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }));
+  }
+
+  async commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]> {
+    const doing = `initial offsets of consumer group ${groupId}`;
+    const read = async () => {
+      const partitions = await this.#offsets(groupId, topic, doing);
+      return { isNew: partitions.every(({ committed }) => committed === neverCommitted), missing: partitions.filter(({ committed }) => committed < 0n) };
+    };
+    const { isNew, missing } = await read();
+    if (missing.length === 0) return [];
+    const offsets = missing.map(({ partition, oldest, end }) => ({ partition, offset: isNew && from === 'latest' ? end : oldest }));
+    try {
+      await commitForEmptyGroup(this.#options, groupId, topic, offsets, doing);
+    } catch (error) {
+      if (!brokerAnswerIs(error, groupInUse)) throw error;
+      // Somebody joined meanwhile, and whoever joins has committed before. A partition that is still missing is new
+      // and read from its start by its member.
+      if ((await read()).isNew) throw new Fault('KAFKA_REFUSED', `${doing}: the group is in use and has no offsets`, { retriable: true, cause: error });
+      return [];
+    }
+    return missing.map(({ partition }) => partition);
+  }
+
+  async groupLag(groupId: string, topic: string): Promise<readonly PartitionLag[]> {
+    const partitions = await this.#offsets(groupId, topic, `lag of consumer group ${groupId}`);
+    return partitions.map(({ partition, committed, end }) => ({ partition, commitOffset: committed >= 0n ? committed : undefined, endOffset: end }));
+  }
+
+  async #offsets(groupId: string, topic: string, doing: string): Promise<readonly PartitionOffsets[]> {
+    return this.#call(doing, async (admin) => {
+      const [committed, logs] = await Promise.all([admin.fetchOffsets({ groupId, topics: [topic] }), admin.fetchTopicOffsets(topic)]);
+      const offsets = new Map(committed[0]?.partitions.map((entry) => [entry.partition, BigInt(entry.offset)]));
+      return logs.map(({ partition, low, high }) => ({ partition, committed: offsets.get(partition) ?? neverCommitted, oldest: BigInt(low), end: BigInt(high) }));
+    });
+  }
+
+  async deleteGroup(groupId: string): Promise<'deleted' | 'absent'> {
+    try {
+      await this.#call(`deletion of consumer group ${groupId}`, (admin) => admin.deleteGroups([groupId]));
+      return 'deleted';
+    } catch (error) {
+      if (brokerAnswerIs(error, ['GROUP_ID_NOT_FOUND'])) return 'absent';
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+interface PartitionOffsets {
+  readonly partition: number;
+  /** Negative where no offset is. */
+  readonly committed: bigint;
+  /** Of the oldest record that the log still has. */
+  readonly oldest: bigint;
+  /** Of the next record to come. */
+  readonly end: bigint;
+}
+
+/** What a broker answers for a partition without a committed offset. -2 is another matter: a member was reset there (rule C6). */
+const neverCommitted = -1n;
+
+/** How a broker refuses a commit without membership while a group, of either protocol, has members. */
+const groupInUse: readonly string[] = ['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'STALE_MEMBER_EPOCH', 'REBALANCE_IN_PROGRESS'];
+
+function brokerAnswerIs(error: unknown, answers: readonly string[]): boolean {
+  return answers.includes(brokerAnswer(error) ?? '');
+}
+
+/** Kafka's default for `max.message.bytes`, where the topic's own is hidden from us. */
+const defaultMaxMessageBytes = 1_048_588;
+
+/**
+ * Commits offsets on behalf of a group that nobody is in. kafkajs would start a consumer for it, which takes seconds;
+ * the protocol knows a commit without membership (generation -1), which the broker refuses while the group is in use.
+ */
+async function commitForEmptyGroup(options: KafkaConnection, groupId: string, topic: string, offsets: readonly { partition: number; offset: bigint }[], doing: string): Promise<void> {
+  const pool = new ConnectionPool(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: options.requestTimeoutMs });
+  try {
+    const bootstrap = await pool.getFirstAvailable(options.brokers.map(parseBroker));
+    const { coordinators } = await findCoordinatorV6.api.async(bootstrap, 0, [groupId]);
+    const coordinator = coordinators[0];
+    if (coordinator === undefined || coordinator.errorCode !== 0) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: no coordinator yet`, { retriable: true });
+    const connection = await pool.get({ host: coordinator.host, port: coordinator.port });
+    await offsetCommitV8.api.async(connection, groupId, -1, '', null, [
+      { name: topic, partitions: offsets.map(({ partition, offset }) => ({ partitionIndex: partition, committedOffset: offset, committedLeaderEpoch: -1, committedMetadata: null })) },
+    ]);
+  } catch (error) {
+    throw faultOf(error, doing);
+  } finally {
+    void pool.close().catch(() => undefined);
+  }
+}

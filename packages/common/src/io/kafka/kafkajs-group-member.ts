@@ -1,0 +1,230 @@
+/**
+ * The group member on kafkajs: the classic protocol, which every broker speaks.
+ *
+ * A rebalance of that protocol moves any partition at any time and waits for nobody; where the broker speaks the new
+ * one, group-member.ts does better (docs/adr/0009).
+ */
+import { performance } from 'node:perf_hooks';
+import { compressionsAlgorithms } from '@platformatic/kafka';
+import kafkajs, { type Consumer, type EachBatchPayload, type KafkaMessage } from 'kafkajs';
+import { Fault } from '../../core/fault.ts';
+import type { IncomingRecord, TopicPartition } from '../../core/kafka-record.ts';
+import { faultOf } from './faults.ts';
+import { createClient, endClient, Sockets, within } from './kafkajs-client.ts';
+import type { AssignedPartition, CommitOffset, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+
+const { CompressionCodecs, CompressionTypes } = kafkajs;
+
+// kafkajs brings gzip only, and a batch in another codec would end the consumer (rule C1): the other client's codecs serve.
+for (const [type, name] of [[CompressionTypes.Snappy, 'snappy'], [CompressionTypes.LZ4, 'lz4'], [CompressionTypes.ZSTD, 'zstd']] as const) {
+  const { compressSync, decompressSync } = compressionsAlgorithms[name];
+  CompressionCodecs[type] = () => ({
+    compress: (encoder: { readonly buffer: Buffer }) => Promise.resolve(compressSync(encoder.buffer)),
+    decompress: (data: Buffer) => Promise.resolve(decompressSync(data)),
+  });
+}
+
+/** Few: a member whose coordinator is gone neither finds the new one nor can it commit until it joins anew (rule C1). */
+const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) };
+/** Heartbeat period and the longest an empty fetch is held open (rule C3). */
+const fetchWaitMs = 200;
+
+export function createKafkajsGroupMember(connection: KafkaConnection, options: GroupMemberOptions): GroupMember {
+  return new KafkajsGroupMember(connection, options);
+}
+
+class KafkajsGroupMember implements GroupMember {
+  readonly #options: GroupMemberOptions;
+  readonly #connectTimeoutMs: number;
+  readonly #sockets = new Sockets();
+  readonly #consumer: Consumer;
+  /** Next offset to hand over, by partition: filters what comes again after a rebalance (rule C4). */
+  readonly #nextOffset = new Map<number, bigint>();
+  #assigned: ReadonlySet<number> = new Set();
+  readonly #paused = new Set<number>();
+  /**
+   * Commits under the membership held now, and rejects where that fails. `consumer.commitOffsets` would try again under
+   * later memberships, and does nothing without a word once the consumer has begun to stop (rule C5). Comes with a batch.
+   */
+  #commitNow: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
+  #memberId = '';
+  /** From `rebalancing` to `assigned`. */
+  #isRebalancing = false;
+  #lastSign = performance.now();
+  #watchdog: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(connection: KafkaConnection, options: GroupMemberOptions) {
+    this.#options = options;
+    this.#connectTimeoutMs = connection.connectTimeoutMs;
+    const client = createClient(connection, this.#sockets, consumerRetries, (message, fields) => this.#onLog(message, fields));
+    this.#consumer = client.consumer({
+      groupId: options.groupId,
+      allowAutoTopicCreation: false,
+      sessionTimeout: options.sessionTimeoutMs,
+      rebalanceTimeout: options.sessionTimeoutMs,
+      heartbeatInterval: Math.floor(options.sessionTimeoutMs / 10),
+      maxWaitTimeInMs: fetchWaitMs,
+      minBytes: 1,
+      maxBytesPerPartition: options.fetchBytesPerPartition,
+      metadataMaxAge: 30_000,
+      retry: consumerRetries,
+    });
+  }
+
+  async start(): Promise<void> {
+    const consumer = this.#consumer;
+    const { events } = consumer;
+    consumer.on(events.REBALANCING, () => this.#onRebalancing());
+    consumer.on(events.GROUP_JOIN, ({ payload }) => this.#onJoin(payload.memberId, payload.memberAssignment[this.#options.topic] ?? []));
+    // Rule C1: a consumer that crashed is dead, whatever kafkajs would still try with it; the caller builds a new one.
+    consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
+    for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => { this.#lastSign = performance.now(); });
+    consumer.on(events.HEARTBEAT, () => this.#onHeartbeat());
+    try {
+      await within(this.#connectTimeoutMs, consumer.connect());
+      // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
+      // twice than not at all. Where a new group starts is committed before it is joined.
+      await consumer.subscribe({ topic: this.#options.topic, fromBeginning: true });
+      await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => this.#onBatch(payload) });
+    } catch (error) {
+      throw faultOf(error, `join of consumer group ${this.#options.groupId}`);
+    }
+    if (this.#isOver) return;
+    this.#lastSign = performance.now();
+    this.#watchdog = setInterval(() => this.#checkSigns(), this.#options.sessionTimeoutMs / 2);
+    this.#watchdog.unref();
+  }
+
+  pause({ topic, partition }: TopicPartition): void {
+    this.#paused.add(partition);
+    this.#whileRunning(() => this.#consumer.pause([{ topic, partitions: [partition] }]));
+  }
+
+  resume({ topic, partition }: TopicPartition): void {
+    this.#paused.delete(partition);
+    this.#whileRunning(() => this.#consumer.resume([{ topic, partitions: [partition] }]));
+  }
+
+  #whileRunning(act: () => void): void {
+    if (this.#isOver) return;
+    try {
+      act();
+    } catch {
+      // It has ended already, and says so in a moment; there is nothing left to pause or to resume.
+    }
+  }
+
+  async commit(offsets: readonly CommitOffset[]): Promise<void> {
+    const { topic, groupId } = this.#options;
+    const partitions = offsets.map(({ partition, commitOffset, metadata = null }) => ({ partition, offset: String(commitOffset), metadata }));
+    if (partitions.length === 0) return;
+    if (this.#isOver) throw new Fault('CLOSED', `commit of consumer group ${groupId}: the member has ended`, { retriable: false });
+    try {
+      if (this.#commitNow !== undefined) await this.#commitNow({ topics: [{ topic, partitions }] });
+      else await this.#consumer.commitOffsets(partitions.map((entry) => ({ topic, ...entry })));
+    } catch (error) {
+      throw faultOf(error, `commit of consumer group ${groupId}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#watchdog);
+    // stop() leaves the group; disconnect() would wait for the same, but swallows what went wrong (rule C5).
+    await this.#consumer.stop().catch(() => undefined);
+    await endClient(this.#consumer, this.#sockets);
+  }
+
+  /** Rule C3: hands over and returns at once, so that one partition never stalls the others of its broker. */
+  #onBatch(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload;
+    const { topic, partition } = batch;
+    this.#commitNow = (offsets) => payload.commitOffsetsIfNecessary(offsets);
+    // A batch that is not resolved is fetched again: what was paused in the meantime comes after `resume`.
+    if (this.#isOver || !this.#assigned.has(partition) || this.#paused.has(partition)) return Promise.resolve();
+    const next = this.#nextOffset.get(partition) ?? -1n;
+    const records: IncomingRecord[] = [];
+    for (const message of batch.messages) {
+      const offset = BigInt(message.offset);
+      if (offset >= next) records.push(toRecord(offset, message));
+    }
+    const last = records.at(-1);
+    if (last !== undefined) {
+      this.#nextOffset.set(partition, last.offset + 1n);
+      this.#options.handlers.records({ topic, partition }, records, BigInt(batch.highWatermark));
+    }
+    const lastMessage = batch.messages.at(-1);
+    if (lastMessage !== undefined) payload.resolveOffset(lastMessage.offset);
+    return Promise.resolve();
+  }
+
+  #onRebalancing(): void {
+    if (this.#isOver) return;
+    this.#isRebalancing = true;
+    this.#options.handlers.rebalancing();
+  }
+
+  /**
+   * A heartbeat that the group took, after a rebalance that no join ended: the coordinator moved, joining failed while it
+   * did, and the membership held before holds still. kafkajs then reads on without a word of it.
+   */
+  #onHeartbeat(): void {
+    if (this.#isOver || !this.#isRebalancing) return;
+    this.#isRebalancing = false;
+    const { topic } = this.#options;
+    this.#options.handlers.assigned([...this.#assigned].map((partition) => ({ topic, partition, kept: true })));
+  }
+
+  #onJoin(memberId: string, partitions: readonly number[]): void {
+    if (this.#isOver) return;
+    this.#isRebalancing = false;
+    // Another id means that the group had given this member up: somebody else may have read its partitions since.
+    const before: ReadonlySet<number> = memberId === this.#memberId ? this.#assigned : new Set();
+    this.#memberId = memberId;
+    this.#assigned = new Set(partitions);
+    for (const partition of [...this.#nextOffset.keys()]) if (!this.#assigned.has(partition) || !before.has(partition)) this.#nextOffset.delete(partition);
+    const { topic } = this.#options;
+    // kafkajs remembers a pause while a partition is somebody else's; whoever gets it back knows nothing of that.
+    for (const partition of [...this.#paused]) if (!this.#assigned.has(partition) || !before.has(partition)) this.resume({ topic, partition });
+    const assigned: AssignedPartition[] = partitions.map((partition) => ({ topic, partition, kept: before.has(partition) }));
+    for (const [partition, offset] of this.#nextOffset) this.#consumer.seek({ topic, partition, offset: String(offset) });
+    this.#options.handlers.assigned(assigned);
+  }
+
+  #onLog(message: string, fields: Readonly<Record<string, unknown>>): void {
+    // The only way to learn of it: kafkajs has no event for an offset outside the log (rule C6).
+    if (!message.startsWith('Offset out of range, resetting') || typeof fields['partition'] !== 'number') return;
+    const { partition } = fields as { readonly partition: number };
+    const { topic } = this.#options;
+    this.#nextOffset.delete(partition);
+    this.resume({ topic, partition });
+    this.#options.handlers.offsetReset({ topic, partition });
+  }
+
+  #checkSigns(): void {
+    // Known to happen after rebalances: the consumer neither fetches nor fails. Three sessions without a sign is death.
+    if (performance.now() - this.#lastSign < 3 * this.#options.sessionTimeoutMs) return;
+    this.#onLost(new Fault('KAFKA_TIMEOUT', `consumer group ${this.#options.groupId}: the member neither fetches nor heartbeats`, { retriable: true }));
+  }
+
+  #onLost(fault: Fault): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#watchdog);
+    this.#sockets.end();
+    void this.#consumer.disconnect().catch(() => undefined);
+    this.#options.handlers.lost(fault);
+  }
+}
+
+function toRecord(offset: bigint, message: KafkaMessage): IncomingRecord {
+  const headers: (readonly [string, Buffer])[] = [];
+  for (const [name, values] of Object.entries(message.headers ?? {})) {
+    // Other clients may write a header without a value, which is none to us; and where a name is one of every object's
+    // own ("constructor"), kafkajs finds a value before the first.
+    for (const value of Array.isArray(values) ? values : [values]) if (Buffer.isBuffer(value)) headers.push([name, value]);
+  }
+  return { offset, key: message.key, value: message.value, headers, timestampMs: Number(message.timestamp) };
+}

@@ -1,0 +1,138 @@
+/**
+ * The producer on kafkajs, the other choice: one send for each partition, and a new client where one stays broken.
+ */
+import { performance } from 'node:perf_hooks';
+import kafkajs, { type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
+import { Fault } from '../../core/fault.ts';
+import type { OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
+import { createClient, endClient, innerRetries, Sockets, withAdmin, within } from './kafkajs-client.ts';
+import type { KafkaConnection, Producer } from './port.ts';
+
+const { Partitioners } = kafkajs;
+
+/** A metadata answer is small; whoever needs it asks again, and then maybe another broker. */
+const metadataTimeoutMs = 3_000;
+/** No success for this long, and the client is given up for a new one (rule P9). */
+const renewAfterMs = 15_000;
+
+interface ProducerGeneration {
+  readonly producer: KafkajsProducerClient;
+  readonly sockets: Sockets;
+  readonly ready: Promise<void>;
+  readonly since: number;
+  inFlight: number;
+}
+
+export function createKafkajsProducer(options: KafkaConnection): Producer {
+  return new KafkajsProducer(options);
+}
+
+class KafkajsProducer implements Producer {
+  readonly #options: KafkaConnection;
+  #generation: ProducerGeneration | undefined;
+  #lastSuccess = performance.now();
+  #isClosed = false;
+
+  constructor(options: KafkaConnection) {
+    this.#options = options;
+  }
+
+  async ping(): Promise<void> {
+    // A connection asks for the broker's versions, which is an answer. The cluster's metadata would be an answer about
+    // all topics, and a failure while any partition of any topic has no leader.
+    await withAdmin(this.#options, 'connection to the cluster', () => Promise.resolve());
+  }
+
+  async topicMetadata(topic: string): Promise<TopicMetadata> {
+    const options = { ...this.#options, requestTimeoutMs: Math.min(this.#options.requestTimeoutMs, metadataTimeoutMs) };
+    const { topics } = await withAdmin(options, `metadata of topic ${topic}`, (admin) => admin.fetchTopicMetadata({ topics: [topic] }), innerRetries);
+    const found = topics.find((candidate) => candidate.name === topic);
+    if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
+    const leaders: number[] = Array.from({ length: found.partitions.length }, () => -1);
+    for (const partition of found.partitions) leaders[partition.partitionId] = partition.leader;
+    return { leaders };
+  }
+
+  produce(_leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]> {
+    // Rule P2: one send, one partition. A send over several is what loses records when a leader moves.
+    return Promise.all(batches.map((batch) => this.#send(batch)));
+  }
+
+  async #send(batch: PartitionBatch): Promise<ProduceResult> {
+    const { topic, partition, records } = batch;
+    const doing = `produce to ${topic}/${partition}`;
+    if (this.#isClosed) return { fault: new Fault('CLOSED', 'the producer is closed', { retriable: false }) };
+    const generation = this.#current();
+    generation.inFlight++;
+    try {
+      await generation.ready;
+      const answers = await generation.producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
+      const result = resultOf(batch, answers, doing);
+      if ('baseOffset' in result) this.#lastSuccess = performance.now();
+      return result;
+    } catch (error) {
+      const fault = faultOf(error, doing);
+      if (fault.retriable && (isBroken(error) || performance.now() - Math.max(this.#lastSuccess, generation.since) > renewAfterMs)) this.#retire(generation);
+      return { fault };
+    } finally {
+      generation.inFlight--;
+      if (generation !== this.#generation && generation.inFlight === 0) void endClient(generation.producer, generation.sockets);
+    }
+  }
+
+  #current(): ProducerGeneration {
+    if (this.#generation === undefined) {
+      const sockets = new Sockets();
+      // With each retry of its connection, not of a send, a client goes on to the next bootstrap server.
+      const client = createClient(this.#options, sockets, { initialRetryTime: 50, retries: this.#options.brokers.length - 1 });
+      // Rule P6: not idempotent. Rule P1: every message names its partition, so the partitioner is never asked.
+      const producer = client.producer({ allowAutoTopicCreation: false, idempotent: false, retry: innerRetries, createPartitioner: Partitioners.DefaultPartitioner });
+      const generation: ProducerGeneration = { producer, sockets, ready: within(this.#options.connectTimeoutMs, producer.connect()), since: performance.now(), inFlight: 0 };
+      generation.ready.catch(() => this.#retire(generation));
+      this.#generation = generation;
+    }
+    return this.#generation;
+  }
+
+  #retire(generation: ProducerGeneration): void {
+    if (this.#generation === generation) this.#generation = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const generation = this.#generation;
+    this.#generation = undefined;
+    if (generation?.inFlight === 0) await endClient(generation.producer, generation.sockets);
+  }
+}
+
+/**
+ * Whether a failure has left the client broken (rule P9). Those that are not of kafkajs's own kinds do so for good. And
+ * after a request without an answer kafkajs goes on with the connection, and may ask the silent broker for metadata.
+ */
+function isBroken(error: unknown): boolean {
+  const isForeign = error instanceof Error && !error.name.startsWith('KafkaJS');
+  return isForeign || (brokerAnswer(error) === undefined && faultOf(error, '').code === 'KAFKA_TIMEOUT');
+}
+
+/** What the response says of the batch (rule P4): a resolved promise is not an acknowledgement, the partition's own entry is. */
+export function resultOf({ topic, partition }: PartitionBatch, answers: readonly RecordMetadata[], doing: string): ProduceResult {
+  const answer = answers.find((entry) => entry.topicName === topic && entry.partition === partition);
+  if (answer !== undefined && answer.errorCode !== 0) return { fault: faultOfErrorCode(answer.errorCode, doing) };
+  const baseOffset = BigInt(answer?.baseOffset ?? -1);
+  if (baseOffset >= 0n) return { baseOffset };
+  return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
+}
+
+function toMessage(record: OutgoingRecord, partition: number) {
+  // Without a prototype, because senders choose the names: "constructor" is one like any other. What an object cannot
+  // keep is the place of a repeated name (rule P7): its values stay in order, and come where the first one was.
+  const headers = Object.create(null) as Record<string, string | Buffer | (string | Buffer)[]>;
+  for (const [name, value] of record.headers) {
+    const earlier = headers[name];
+    if (earlier === undefined) headers[name] = value;
+    else headers[name] = Array.isArray(earlier) ? [...earlier, value] : [earlier, value];
+  }
+  return { key: record.key, value: record.value, headers, partition, timestamp: String(record.timestampMs) };
+}
