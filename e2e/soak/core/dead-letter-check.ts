@@ -12,18 +12,20 @@ const noAnswerCode = 500;
  * @param headers       of the request, names in lower case
  * @param subscriberUri that the event was not delivered to
  * @param failures      statuses that the subscriber has answered for this event; 0 where it did not answer
- * @returns             what is wrong; undefined where nothing is
+ * @returns             what is wrong; undefined where nothing is. `late`: it tells of an answer that took too long, where there
+ *                      was one. A dispatcher that stood still finds its time over before it finds the answer
  */
-export function checkDeadLetter(headers: Readonly<Record<string, string | readonly string[] | undefined>>, subscriberUri: string, failures: ReadonlySet<number>): string | undefined {
+export function checkDeadLetter(headers: Readonly<Record<string, string | readonly string[] | undefined>>, subscriberUri: string, failures: ReadonlySet<number>): { readonly problem: string } | 'late' | undefined {
   const [destination, code, data] = [headers['ce-knativeerrordest'], headers['ce-knativeerrorcode'], headers['ce-knativeerrordata']];
-  if (destination !== subscriberUri) return `knativeerrordest is ${shown(destination)}, the subscriber ${subscriberUri}`;
-  if (typeof data !== 'string') return `knativeerrordata is ${shown(data)}`;
+  if (destination !== subscriberUri) return { problem: `knativeerrordest is ${shown(destination)}, the subscriber ${subscriberUri}` };
+  if (typeof data !== 'string') return { problem: `knativeerrordata is ${shown(data)}` };
   const told = Buffer.from(data, 'base64').toString();
   for (const status of failures) {
     if (code === String(status) && told === answerBody(status)) return undefined;
     if (status === 0 && code === String(noAnswerCode) && told.startsWith('dispatch error: ')) return undefined;
   }
-  return `knativeerrorcode is ${shown(code)} with "${told}", the subscriber answered ${[...failures].join(', ') || 'nothing'}`;
+  if (code === String(noAnswerCode) && told.startsWith('dispatch error: no answer within')) return 'late';
+  return { problem: `knativeerrorcode is ${shown(code)} with "${told}", the subscriber answered ${[...failures].join(', ') || 'nothing'}` };
 }
 
 function shown(value: string | readonly string[] | undefined): string {

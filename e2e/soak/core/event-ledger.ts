@@ -124,9 +124,9 @@ export class EventLedger {
   arrived(subscription: string, id: string, place: Place, atMs: number): void {
     const ledger = this.#of(subscription);
     const before = ledger.settled.get(id);
-    if (place === 'subscriber') ledger.subscriberArrivals++;
-    else ledger.sinkArrivals++;
     if (before === undefined) {
+      if (place === 'subscriber') ledger.subscriberArrivals++;
+      else ledger.sinkArrivals++;
       ledger.settled.set(id, { firstAtMs: atMs, atSubscriber: place === 'subscriber' ? 1 : 0, atSink: place === 'sink' ? 1 : 0 });
     } else {
       if (place === 'subscriber') before.atSubscriber++;
@@ -189,7 +189,7 @@ export class EventLedger {
 
   // --- the end -----------------------------------------------------------------------------------------------------
 
-  /** All that arrived so far, duplicates among it. */
+  /** Events that arrived so far, each at the first of its places. */
   arrivals(subscription: string): { readonly subscriber: number; readonly sink: number } {
     const { subscriberArrivals, sinkArrivals } = this.#of(subscription);
     return { subscriber: subscriberArrivals, sink: sinkArrivals };

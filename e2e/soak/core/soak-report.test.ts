@@ -16,6 +16,7 @@ const result: SoakResult = {
   ],
   calm: [{ events: 20, counted: {}, arrived: {} }],
   deadLettersChecked: 8,
+  lateDeadLetters: 0,
   problems: ['lost: k1-1 of slow'],
 };
 const plain = { bold: (text: string) => text, red: (text: string) => text, green: (text: string) => text };

@@ -46,14 +46,14 @@ export function gracefulDuplicates({ faults }: SoakResult): number {
 }
 
 function sentences(result: SoakResult): readonly string[] {
-  const { events, elapsedMs, seed, storedTwice, calm, deadLettersChecked } = result;
+  const { events, elapsedMs, seed, storedTwice, calm, deadLettersChecked, lateDeadLetters } = result;
   const compared = calm.reduce((sum, stretch) => sum + stretch.events, 0);
   return [
     `${events} events accepted in ${minutes(elapsedMs)}, start and account included; seed ${seed}.`,
     `${storedTwice} events are in the topic twice because an acknowledgement got lost and they were sent again; that is no duplicate here.`,
     `The dispatchers' own counters were compared over ${compared} of the events, in ${calm.length} stretches without a fault: what is killed takes its counters along.`,
     'Pauses are those of the worst partition; with several times, the median and the longest.',
-    `${deadLettersChecked} requests to dead letter sinks had their error extensions checked.`,
+    `${deadLettersChecked} requests to dead letter sinks had their error extensions checked; ${lateDeadLetters} of them told of a timeout although there was an answer: a dispatcher that stood still finds its time over first.`,
   ];
 }
 

@@ -56,7 +56,7 @@ class FakeMember implements GroupMember {
   }
 }
 
-function setUp({ order = 'ordered', commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
+function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
   const did: string[] = [];
   const members: FakeMember[] = [];
   const sleeps: number[] = [];

@@ -16,6 +16,10 @@ describe('readCommand', () => {
     });
   });
 
+  it('lists all topics where none is named', () => {
+    expect(readCommand(['list', ...brokers], {})).toEqual({ action: 'list', brokers: ['a:9092', 'b:9092'], topic: undefined });
+  });
+
   it('takes the dead letter topic itself as well', () => {
     expect(readCommand(['list', '--topic', 't.dead-letters', ...brokers], {})).toMatchObject({ topic: 't.dead-letters' });
   });
@@ -37,7 +41,7 @@ describe('readCommand', () => {
     ['a flag of another action', ['list', '--topic', 't', '--to', 'http://h/', ...brokers], /--to: only redrive has it/],
     ['no brokers', ['list', '--topic', 't'], /--brokers: .*KAFKA_BROKERS is not set/],
     ['brokers without a port', ['list', '--topic', 't', '--brokers', 'host'], /--brokers: .*"host"/],
-    ['neither channel nor topic', ['list', ...brokers], /--channel: .*--topic/],
+    ['neither channel nor topic', ['print', ...brokers], /--channel: .*--topic/],
     ['both', ['list', '--channel', 'a/b', '--topic', 't', ...brokers], /--topic: /],
     ['a channel without a namespace', ['list', '--channel', 'orders', ...brokers], /--channel: expected NS\/NAME, got "orders"/],
     ['an empty topic', ['list', '--topic', '', ...brokers], /--topic: /],

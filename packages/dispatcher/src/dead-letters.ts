@@ -18,8 +18,11 @@ import { DeadLetterWriter, openRanges, patiently, readerOptions, readRanges, red
 import { sleep } from './io/sleep.ts';
 import type { SubscriberClient } from './io/subscriber-client.ts';
 
-export type Command = { readonly brokers: readonly string[]; readonly topic: string } & (
-  | { readonly action: 'list' }
+export type Command =
+  | { readonly brokers: readonly string[]; readonly action: 'list'; /** Undefined: all there are. */ readonly topic: string | undefined }
+  | TopicCommand;
+
+type TopicCommand = { readonly brokers: readonly string[]; readonly topic: string } & (
   | { readonly action: 'print'; readonly limit: number; readonly isJson: boolean }
   | { readonly action: 'redrive'; readonly filter: Filter; readonly to: string | undefined; readonly isDryRun: boolean }
 );
@@ -48,7 +51,7 @@ const defaultLimit = 100;
 
 export const usage = `What could not be delivered, and sending it again.
 
-  npm run dead-letters -- list     TOPIC                 how many there are, by subscription and reason
+  npm run dead-letters -- list    [TOPIC]                how many there are, by subscription and reason
   npm run dead-letters -- print    TOPIC [--limit N] [--json]
   npm run dead-letters -- redrive  TOPIC [--subscription S] [--reason R] [--to URI] [--dry-run]
 
@@ -105,6 +108,7 @@ export function readCommand(argv: readonly string[], env: Readonly<Record<string
   const brokers = servers.parse(brokersText);
   if (brokers === undefined) return { problem: `${values.brokers === undefined ? 'KAFKA_BROKERS' : '--brokers'}: expected HOST:PORT, several separated by commas, got "${brokersText}"` };
 
+  if (action === 'list' && values.channel === undefined && values.topic === undefined) return { brokers, action, topic: undefined };
   const found = readTopic(values.channel, values.topic);
   if (typeof found !== 'string') return found;
   const common = { brokers, topic: found };
@@ -143,11 +147,17 @@ function readTopic(channel: string | undefined, topic: string | undefined): stri
 export async function runDeadLetters(command: Command, io: CommandIo): Promise<number> {
   const admin = io.kafka.createAdmin();
   try {
+    if (command.topic === undefined) {
+      const topics = (await admin.listTopics()).filter(isDeadLetterTopic).sort();
+      if (topics.length === 0) io.print('no dead letter topics, so nothing was kept');
+      for (const topic of topics) await list(topic, admin, io);
+      return exitCodes.done;
+    }
     if ((await admin.describeTopic(command.topic)) === undefined) {
       io.print(`${command.topic}: no such topic, so nothing was kept`);
       return exitCodes.done;
     }
-    if (command.action === 'list') return await list(command, admin, io);
+    if (command.action === 'list') return await list(command.topic, admin, io);
     if (command.action === 'print') return await print(command, admin, io);
     return command.isDryRun ? await rehearse(command, admin, io) : await redrive(command, admin, io);
   } finally {
@@ -200,7 +210,7 @@ interface Tally {
   readonly timeMs: number;
 }
 
-async function list({ topic }: Command, admin: Admin, io: CommandIo): Promise<number> {
+async function list(topic: string, admin: Admin, io: CommandIo): Promise<number> {
   const open = await readOpen<Tally>(io, admin, topic, await openRanges(admin, topic, io.signal), (record) => {
     const letter = readDeadLetter(record);
     return letter === undefined ? { subscription: '-', reason: foreignReason, timeMs: record.timestampMs } : letterTally(letter);

@@ -12,6 +12,7 @@
  * and `readDeadLetter` undo each other, but for passwords, which are never written.
  */
 import type { IncomingRecord, OutgoingRecord, RecordHeaders } from '@knative-kafka/common/core';
+import { blankedUserInfo, shownUri } from './dead-letter.ts';
 
 export interface DeadLetter {
   /** As read from the channel's topic. */
@@ -90,8 +91,8 @@ export function toDeadLetterRecord(letter: DeadLetter, redriven?: { readonly red
     [header.group, letter.groupId],
     [header.channel, letter.channel],
     [header.subscription, letter.subscription],
-    [header.subscriber, withoutUserInfo(letter.subscriberUri)],
-    [header.destination, withoutUserInfo(letter.destination)],
+    [header.subscriber, shownUri(letter.subscriberUri)],
+    [header.destination, shownUri(letter.destination)],
     [header.reason, letter.reason],
     [header.time, new Date(letter.timeMs).toISOString()],
     [header.attempts, String(letter.attempts)],
@@ -202,21 +203,7 @@ function offsetOf(text: string | undefined): bigint | undefined {
   return text !== undefined && /^\d{1,19}$/.test(text) ? BigInt(text) : undefined;
 }
 
-const blanked = '***';
-
 /** Whether a URI of a letter had a user or a password in it, which are not kept: requests to it would lack them. */
 export function lacksCredentials(uri: string): boolean {
-  return URL.parse(uri)?.username === blanked;
-}
-
-/** A URI as it may be shown: `http://user:secret@host/` becomes `http://***@host/`. */
-function withoutUserInfo(uri: string): string {
-  if (!uri.includes('@')) return uri;
-  const parsed = URL.parse(uri);
-  // A password with a slash in it makes a URI that nobody can read, and which must not be shown for that.
-  if (parsed === null) return uri.replace(/^([^@]*?\/\/)?.*@/s, `$1${blanked}@`);
-  if (parsed.username === '' && parsed.password === '') return uri;
-  parsed.username = blanked;
-  parsed.password = '';
-  return parsed.href;
+  return URL.parse(uri)?.username === blankedUserInfo;
 }

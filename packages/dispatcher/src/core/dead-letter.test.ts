@@ -50,18 +50,20 @@ describe('errorData', () => {
 
 describe('shownUri', () => {
   it.each([
-    'http://fake.svc.cluster.local', 'http://host/', 'http://host:8080/a/../b//c?x=%20#y', 'HTTP://HOST', 'https://[::1]:8080/a@b', 'http://host/a:b@c', 'http://host?user:pass@x', 'http://host#user:pass@x', 'http://user@host/', 'no URL at all', '',
+    'http://fake.svc.cluster.local', 'http://host/', 'http://host:8080/a/../b//c?x=%20#y', 'HTTP://HOST', 'https://[::1]:8080/a@b', 'http://host/a:b@c', 'http://host?user:pass@x', 'http://host#user:pass@x', 'no URL at all', '',
   ])('is %j as configured', (uri) => {
     expect(shownUri(uri)).toBe(uri);
   });
 
   it.each([
-    ['http://user:secret@host/a', 'http://user:xxxxx@host/a'],
-    ['https://user:@host', 'https://user:xxxxx@host'],
-    ['http://:secret@host', 'http://:xxxxx@host'],
-    ['http://user:sec:ret@host', 'http://user:xxxxx@host'],
-    ['http://user:sec@ret@host', 'http://user:xxxxx@host'],
-  ])('blanks the password of %j', (uri, shown) => {
+    ['http://user@host/', 'http://***@host/'],
+    ['http://user:pa/ss@host', 'http://***@host'],
+    ['http://user:secret@host/a', 'http://***@host/a'],
+    ['https://user:@host', 'https://***@host'],
+    ['http://:secret@host', 'http://***@host'],
+    ['http://user:sec:ret@host', 'http://***@host'],
+    ['http://user:sec@ret@host', 'http://***@host'],
+  ])('blanks user and password of %j', (uri, shown) => {
     expect(shownUri(uri)).toBe(shown);
   });
 });

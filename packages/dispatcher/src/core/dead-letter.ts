@@ -18,7 +18,7 @@ export const errorDataBytes = 768;
 const noAnswerCode = 500;
 
 /**
- * The extensions for a dead letter sink. The URL is the configured text, with a password in it blanked; the code a
+ * The extensions for a dead letter sink. The URL is the configured text, with user and password in it blanked; the code a
  * status, 500 where there was no answer; the data base64 of the first bytes of the body or of what went wrong, absent
  * where the body was empty.
  */
@@ -36,7 +36,19 @@ export function errorData(answer: DeliveryAnswer): Buffer | undefined {
   return data === undefined || data.length === 0 ? undefined : data.subarray(0, errorDataBytes);
 }
 
-/** A URL for people and for other systems: a password in it is none of their business. */
+/** In the place of user and password. */
+export const blankedUserInfo = '***';
+
+/** A URL for people and for other systems: user and password in it are none of their business. All else stays as written. */
 export function shownUri(uri: string): string {
-  return uri.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/?#:@]*):[^/?#]*@/i, '$1:xxxxx@');
+  if (!uri.includes('@')) return uri;
+  const parsed = URL.parse(uri);
+  // A password with a slash in it makes a URL that nobody can read, and which must not be shown for that.
+  if (parsed === null) return uri.replace(/^([^@]*?\/\/)?.*@/s, `$1${blankedUserInfo}@`);
+  if (parsed.username === '' && parsed.password === '') return uri;
+  const written = /^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i;
+  if (written.test(uri)) return uri.replace(written, `$1${blankedUserInfo}@`);
+  parsed.username = blankedUserInfo;
+  parsed.password = '';
+  return parsed.href;
 }

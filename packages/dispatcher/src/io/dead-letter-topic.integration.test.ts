@@ -275,6 +275,8 @@ describe('npm run dead-letters', () => {
       `  mail\\u001b[2J  timeout     2        ${at(60_000)}  ${at(60_000)}`,
     ]);
 
+    expect((await run('list')).output).toContain(list.output);
+
     const print = await run('print', '--topic', deadLetterTopicName(topic), '--limit', '3');
     expect(print.code).toBe(0);
     expect(print.lines.slice(0, 3)).toEqual([

@@ -81,7 +81,7 @@ export class ClusterConnections {
    * cluster that knows it may still have it switched off, which the first heartbeat tells.
    */
   heartbeatApi(): Promise<HeartbeatApi | undefined> {
-    this.#heartbeatApi ??= this.#ask('versions of the cluster', askHeartbeatApi).then(
+    this.#heartbeatApi ??= this.anyBroker('versions of the cluster', askHeartbeatApi).then(
       (api) => {
         if (api === undefined) this.#heartbeatApi = undefined; // brokers are upgraded while their clients run
         return api;
@@ -106,7 +106,7 @@ export class ClusterConnections {
   }
 
   async #askTopicLeaders(topic: string): Promise<ReadonlyMap<number, Broker>> {
-    const answer = await this.#ask(`metadata of topic ${topic}`, (connection) => metadataV12.api.async(connection, [topic], false, false).catch(usableMetadata));
+    const answer = await this.anyBroker(`metadata of topic ${topic}`, (connection) => metadataV12.api.async(connection, [topic], false, false).catch(usableMetadata));
     this.#brokers = answer.brokers.map(({ nodeId, host, port }) => ({ id: nodeId, host, port }));
     const leaders = new Map<number, Broker>();
     for (const { partitionIndex, leaderId } of answer.topics.find(({ name }) => name === topic)?.partitions ?? []) {
@@ -120,7 +120,7 @@ export class ClusterConnections {
   async coordinator(groupId: string): Promise<Connection> {
     let coordinator = this.#coordinators.get(groupId);
     if (coordinator === undefined) {
-      const { coordinators } = await this.#ask(`coordinator of consumer group ${groupId}`, (connection) => findCoordinatorV4.api.async(connection, groupKey, [groupId]));
+      const { coordinators } = await this.anyBroker(`coordinator of consumer group ${groupId}`, (connection) => findCoordinatorV4.api.async(connection, groupKey, [groupId]));
       const found = coordinators[0];
       if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `coordinator of consumer group ${groupId}: not in the answer`, { retriable: true });
       coordinator = { host: found.host, port: found.port, lane: laneOf(groupId) };
@@ -134,13 +134,8 @@ export class ClusterConnections {
     this.#coordinators.delete(groupId);
   }
 
-  /** A request to whichever broker answers. */
-  anyBroker<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
-    return this.#ask(doing, call);
-  }
-
-  /** All brokers can answer: each is tried once, beginning with the one that answered last. */
-  async #ask<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
+  /** A request that all brokers can answer: each is tried once, beginning with the one that answered last. */
+  async anyBroker<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
     const candidates = [...this.#brokers, ...this.#bootstrap];
     let fault: Fault | undefined;
     for (let tried = 0; tried < candidates.length; tried++) {

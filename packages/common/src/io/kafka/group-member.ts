@@ -274,7 +274,6 @@ class Kip848GroupMember implements GroupMember {
     return Math.min(this.#intervalMs, this.#sessionMs / heartbeatsPerSession);
   }
 
-  /** At once after the first failure of a row, so that a fenced member is back soon. */
   #retryDelayMs(): number {
     return Math.min(lastRetryMs, firstRetryMs * 2 ** this.#failures++);
   }

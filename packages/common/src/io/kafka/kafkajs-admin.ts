@@ -81,6 +81,10 @@ class KafkajsAdminAdapter implements Admin {
     });
   }
 
+  async listTopics(): Promise<readonly string[]> {
+    return this.#call('list of topics', (admin) => admin.listTopics());
+  }
+
   async growTopic(topic: string, partitions: number): Promise<void> {
     await this.#call(`topic ${topic} to ${partitions} partitions`, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }));
   }

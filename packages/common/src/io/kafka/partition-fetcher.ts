@@ -28,7 +28,7 @@ export interface FetcherOptions {
   onRecords(partition: number, records: readonly IncomingRecord[], highWatermark: bigint): void;
   /** The offset lay outside the log; reading goes on at the oldest record, not paused. */
   onReset(partition: number): void;
-  /** A partition fails in a way that will not pass by itself; told once until it is read again. */
+  /** A partition fails in a way that will not pass by itself, or for long; told once until it is read again. */
   onFailing(partition: number, fault: Fault): void;
 }
 
@@ -52,6 +52,8 @@ const firstRetryMs = 100;
 const lastRetryMs = 1_000;
 /** Of a partition that fails in a way that will not pass by itself. */
 const lastFailingRetryMs = 5_000;
+/** Leaders move within seconds; what takes longer, some seven of them, is told. */
+const toldAfterFailures = 10;
 
 const readCommitted = 1;
 const oldest = -2n;
@@ -191,7 +193,7 @@ export class PartitionFetcher {
     this.#isLookingForLeaders = false;
     if (this.#isClosed) return;
     if (leaders !== undefined) this.#setLeaders(leaders);
-    for (const reading of this.#readings.values()) if (!reading.isBusy && !reading.isPaused && !this.#leaders.has(reading.partition)) this.#putOff(reading, lastRetryMs);
+    for (const reading of this.#readings.values()) if (!reading.isBusy && !reading.isPaused && !this.#leaders.has(reading.partition)) this.#putOff(reading, new Fault('KAFKA_UNAVAILABLE', `${this.#options.topic}/${reading.partition} has no leader that is known`, { retriable: true }));
     this.#wake();
   }
 
@@ -224,7 +226,7 @@ export class PartitionFetcher {
     if (other.isBusy) {
       const leftMs = other.endsAt - performance.now();
       // Both end at the same time, so that they go on as one.
-      if (Math.abs(leftMs) <= aboutToEndMs) return;
+      if (Math.abs(leftMs) <= aboutToEndMs) return this.#wakeAt(performance.now() + 2 * aboutToEndMs); // unless that one is late
       waitMs = leftMs > 0 ? Math.min(shortPollMs, leftMs) : shortPollMs;
     }
     void this.#fetch(of, slot, readings, Math.ceil(waitMs));
@@ -246,13 +248,13 @@ export class PartitionFetcher {
       if (response.errorCode !== 0) throw faultOfErrorCode(response.errorCode, `fetch of topic ${topic}`);
       const isAnswered = this.#take(readings, response.partitions);
       // A broker that answers at once without an answer is not asked again at once.
-      if (!isAnswered && performance.now() - startedAt < waitMs / 2) for (const reading of readings) this.#putOff(reading, lastRetryMs);
-    } catch {
+      if (!isAnswered && performance.now() - startedAt < waitMs / 2) this.#putAllOff(readings, new Fault('KAFKA_PROTOCOL', `fetch of topic ${topic}: nothing in the response`, { retriable: true }));
+    } catch (error) {
       this.#free(slot, readings);
       disconnect(slot);
       // A connection that was given up because the leaders moved is no failure.
       if (this.#brokers.get(of.broker.id) === of) {
-        for (const reading of readings) this.#putOff(reading, lastRetryMs);
+        this.#putAllOff(readings, faultOf(error, `fetch of topic ${topic} from broker ${of.broker.id}`));
         void this.#lookForLeaders();
       }
     }
@@ -285,7 +287,7 @@ export class PartitionFetcher {
         this.#onError(reading, answer.errorCode);
       } else if (!reading.isPaused && answer.bytes !== null && answer.bytes.length > 0) {
         isAnswered = this.#readRecords(reading, answer.bytes, answer) || isAnswered;
-      } else if (!reading.isPaused) reading.failures = 0;
+      } else if (!reading.isPaused) setWell(reading); // there is nothing yet
       else isAnswered = true; // thrown away, and fetched again after the pause
     }
     return isAnswered;
@@ -296,8 +298,7 @@ export class PartitionFetcher {
     const { records, nextOffset, error } = readBatches(bytes, fetchOffset, abortedTransactions);
     reading.nextOffset = nextOffset;
     if (nextOffset > fetchOffset) {
-      reading.failures = 0;
-      reading.isFailingTold = false;
+      setWell(reading);
       this.#readings.delete(partition);
       this.#readings.set(partition, reading);
     }
@@ -307,25 +308,35 @@ export class PartitionFetcher {
   }
 
   #onError(reading: Reading, errorCode: number): void {
+    const doing = `fetch of ${this.#options.topic}/${reading.partition}`;
     if (errorCode === offsetOutOfRange) {
       reading.nextOffset = undefined;
       reading.isReset = true;
     } else if (passingErrors.has(errorCode)) {
-      this.#putOff(reading, lastRetryMs);
+      this.#putOff(reading, faultOfErrorCode(errorCode, doing));
       void this.#lookForLeaders();
-    } else this.#onFailing(reading, faultOfErrorCode(errorCode, `fetch of ${this.#options.topic}/${reading.partition}`));
+    } else this.#onFailing(reading, faultOfErrorCode(errorCode, doing));
   }
 
   #onFailing(reading: Reading, fault: Fault): void {
-    this.#putOff(reading, lastFailingRetryMs);
+    this.#putOff(reading, fault, lastFailingRetryMs);
+    this.#tellFailing(reading, fault);
+  }
+
+  #putAllOff(readings: readonly Reading[], fault: Fault): void {
+    for (const reading of readings) if (this.#readings.get(reading.partition) === reading) this.#putOff(reading, fault);
+  }
+
+  #putOff(reading: Reading, fault: Fault, lastMs = lastRetryMs): void {
+    reading.notBefore = performance.now() + Math.min(lastMs, firstRetryMs * 2 ** reading.failures);
+    reading.failures++;
+    if (reading.failures > toldAfterFailures) this.#tellFailing(reading, fault);
+  }
+
+  #tellFailing(reading: Reading, fault: Fault): void {
     if (reading.isFailingTold) return;
     reading.isFailingTold = true;
     this.#options.onFailing(reading.partition, fault);
-  }
-
-  #putOff(reading: Reading, lastMs: number): void {
-    reading.notBefore = performance.now() + Math.min(lastMs, firstRetryMs * 2 ** reading.failures);
-    reading.failures++;
   }
 
   // --- the oldest record -------------------------------------------------------------------------------------------
@@ -344,11 +355,9 @@ export class PartitionFetcher {
         else this.#onError(reading, answer?.errorCode ?? -1);
       }
     } catch (error) {
-      for (const reading of readings) {
-        reading.isBusy = false;
-        this.#putOff(reading, lastRetryMs);
-      }
-      if (faultOf(error, '').code !== 'CLOSED') void this.#lookForLeaders();
+      for (const reading of readings) reading.isBusy = false;
+      this.#putAllOff(readings, faultOf(error, `oldest records of topic ${topic}`));
+      void this.#lookForLeaders();
     }
     this.#wake();
   }
@@ -362,6 +371,11 @@ export class PartitionFetcher {
     reading.isPaused = false;
     this.#options.onReset(partition);
   }
+}
+
+function setWell(reading: Reading): void {
+  reading.failures = 0;
+  reading.isFailingTold = false;
 }
 
 function idleSlot(): Slot {

@@ -96,6 +96,7 @@ export interface GroupMemberOptions {
   readonly topic: string;
   /** How much of one partition one fetch may bring. */
   readonly fetchBytesPerPartition: number;
+  /** How long the group waits for a member that says nothing. In the new protocol a wish: the broker or the group's own setting decides. */
   readonly sessionTimeoutMs: number;
   /** How long `revoking` may take. */
   readonly revokeTimeoutMs: number;
@@ -129,6 +130,8 @@ export interface Admin {
   deleteTopic(topic: string): Promise<'deleted' | 'absent'>;
   /** @returns undefined when there is no such topic */
   describeTopic(topic: string): Promise<TopicDescription | undefined>;
+  /** The names of all topics that this client may see. */
+  listTopics(): Promise<readonly string[]>;
   /** Grows a topic. @throws Fault TOPIC_REJECTED */
   growTopic(topic: string, partitions: number): Promise<void>;
   /**
