@@ -207,7 +207,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   start(): void {
     const { headers, body, timeoutMs } = this.#request;
     const { pool, path, authorization } = this.#target;
-    this.#timer = setTimeout(() => this.#onTimeout(), timeoutMs);
+    // A process that stood still finds the time over first and the answer in its sockets right after: which one counts.
+    this.#timer = setTimeout(() => setImmediate(() => this.#onTimeout()), timeoutMs);
     try {
       pool.dispatch({ method: 'POST', path, headers: (authorization === undefined ? headers : [...headers, 'authorization', authorization]) as string[], body }, this);
     } catch (error) {
