@@ -14,6 +14,9 @@
 import type { IncomingRecord, OutgoingRecord, RecordHeaders } from '@knative-kafka/common/core';
 import { blankedUserInfo, shownUri } from './dead-letter.ts';
 
+/** What a record is counted under where it is no dead letter: somebody else has written it. */
+export const foreignReason = 'not-a-dead-letter';
+
 export interface DeadLetter {
   /** As read from the channel's topic. */
   readonly record: IncomingRecord;
