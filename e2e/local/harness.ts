@@ -37,6 +37,8 @@ export interface StoredRecord {
 }
 
 export interface WorldOptions {
+  /** Default 1. Topics have a replica on each. */
+  readonly brokers?: 1 | 3;
   /** Laid over the broker's server.properties. */
   readonly config?: Readonly<Record<string, string>>;
   readonly onProgress?: (text: string) => void;
@@ -77,7 +79,7 @@ export class World {
   /** A KafkaChannel `default/<name>` and its topic. */
   async channel(name: string, partitions: number, config: Readonly<Record<string, string>> = {}): Promise<void> {
     this.write(`channel-${name}.yaml`, { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', metadata: { name, namespace: 'default' }, spec: { numPartitions: partitions } });
-    await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: 1, config });
+    await this.admin.createTopic({ topic: topicOf(name), partitions, replicationFactor: this.kafka.brokers.length, config });
   }
 
   /** A Subscription `default/<name>`; its consumer group is `groupOf(channel, name)`. */

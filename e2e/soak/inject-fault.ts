@@ -10,7 +10,7 @@ import type { SoakEndpoint } from './io/soak-endpoint.ts';
 export interface FaultIo {
   readonly fleet: DispatcherFleet;
   readonly random: () => number;
-  readonly broker: KafkaBroker;
+  readonly brokers: readonly KafkaBroker[];
   /** Of `vanishing`. */
   readonly subscriber: SoakEndpoint;
   readonly sink: SoakEndpoint;
@@ -73,12 +73,14 @@ const faults: Readonly<Record<FaultName, (io: FaultIo) => Promise<void>>> = {
     await Promise.all([sink.open(), subscriber.open()]);
     await deliverAgain();
   },
-  'broker restarted': async ({ broker, deliverAgain }) => {
+  'broker restarted': async ({ brokers, random, deliverAgain }) => {
+    const broker = oneOf(brokers, random);
     await broker.stop();
     await broker.start();
     await deliverAgain();
   },
-  'broker killed': async ({ broker, deliverAgain }) => {
+  'broker killed': async ({ brokers, random, deliverAgain }) => {
+    const broker = oneOf(brokers, random);
     await broker.kill();
     await broker.start();
     await deliverAgain();
@@ -95,6 +97,6 @@ async function roll(fleet: DispatcherFleet, name: string): Promise<void> {
   await fleet.start(name);
 }
 
-function oneOf(names: readonly string[], random: () => number): string {
-  return names[Math.floor(random() * names.length)]!;
+function oneOf<T>(items: readonly T[], random: () => number): T {
+  return items[Math.floor(random() * items.length)]!;
 }

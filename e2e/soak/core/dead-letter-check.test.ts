@@ -7,11 +7,11 @@ const headers = (code: string, data: string): Record<string, string> => ({ 'ce-k
 it.each([
   ['an answer', headers('503', 'answered 503'), [503], undefined],
   ['one of several answers', headers('429', 'answered 429'), [500, 429], undefined],
-  ['no answer', headers('500', 'dispatch error: timeout'), [0], undefined],
+  ['no answer', headers('500', 'dispatch error: connection reset'), [0], undefined],
   ['another answer than there was', headers('500', 'answered 500'), [503], /answered 503/],
   ['a body of another answer', headers('500', 'answered 503'), [500], /answered 500/],
   ['an error where there was an answer', headers('500', 'dispatch error: connection refused'), [500], /dispatch error/],
-  ['an answer that took too long, where there was one', headers('500', 'dispatch error: no answer within 2000 ms'), [500], 'late'],
+  ['an answer that took too long', headers('500', 'dispatch error: no answer within 2000 ms'), [500], 'timeout'],
   ['another destination', { ...headers('503', 'answered 503'), 'ce-knativeerrordest': 'http://other/' }, [503], /knativeerrordest/],
   ['no data', { 'ce-knativeerrordest': uri, 'ce-knativeerrorcode': '503' }, [503], /knativeerrordata is absent/],
   ['a failure that never was', headers('503', 'answered 503'), [], /answered nothing/],

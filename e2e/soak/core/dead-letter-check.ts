@@ -12,19 +12,19 @@ const noAnswerCode = 500;
  * @param headers       of the request, names in lower case
  * @param subscriberUri that the event was not delivered to
  * @param failures      statuses that the subscriber has answered for this event; 0 where it did not answer
- * @returns             what is wrong; undefined where nothing is. `late`: it tells of an answer that took too long, where there
- *                      was one. A dispatcher that stood still finds its time over before it finds the answer
+ * @returns             what is wrong; undefined where nothing is. `timeout`: it tells of an answer that took too long, which may
+ *                      be so although there was one: a dispatcher that stood still finds its time over before the answer
  */
-export function checkDeadLetter(headers: Readonly<Record<string, string | readonly string[] | undefined>>, subscriberUri: string, failures: ReadonlySet<number>): { readonly problem: string } | 'late' | undefined {
+export function checkDeadLetter(headers: Readonly<Record<string, string | readonly string[] | undefined>>, subscriberUri: string, failures: ReadonlySet<number>): { readonly problem: string } | 'timeout' | undefined {
   const [destination, code, data] = [headers['ce-knativeerrordest'], headers['ce-knativeerrorcode'], headers['ce-knativeerrordata']];
   if (destination !== subscriberUri) return { problem: `knativeerrordest is ${shown(destination)}, the subscriber ${subscriberUri}` };
   if (typeof data !== 'string') return { problem: `knativeerrordata is ${shown(data)}` };
   const told = Buffer.from(data, 'base64').toString();
+  if (code === String(noAnswerCode) && told.startsWith('dispatch error: no answer within')) return 'timeout';
   for (const status of failures) {
     if (code === String(status) && told === answerBody(status)) return undefined;
     if (status === 0 && code === String(noAnswerCode) && told.startsWith('dispatch error: ')) return undefined;
   }
-  if (code === String(noAnswerCode) && told.startsWith('dispatch error: no answer within')) return 'late';
   return { problem: `knativeerrorcode is ${shown(code)} with "${told}", the subscriber answered ${[...failures].join(', ') || 'nothing'}` };
 }
 
