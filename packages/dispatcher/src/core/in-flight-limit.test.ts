@@ -61,6 +61,27 @@ describe('InFlightLimit', () => {
     expect([started, limit.taken]).toEqual([['other', 'other', 'retry true'], 1]);
   });
 
+  it('gives nobody a place that is only one less of too many: who waits goes on when there is one, and does not end', async () => {
+    const limit = new InFlightLimit(1);
+    const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const [one, other] = [Promise.withResolvers<boolean>(), Promise.withResolvers<boolean>()];
+    const signal = new AbortController().signal;
+    limit.take();
+    const going = limit.without(one.promise, signal);
+    limit.take();
+    const ending = limit.without(other.promise, signal);
+    limit.take(); // a third one has the place
+    one.resolve(true);
+    await turns();
+    other.resolve(false);
+    expect([await ending, limit.taken]).toEqual([false, 2]);
+    limit.give(); // of the one that ends
+    await turns();
+    expect([limit.taken, limit.waiting]).toEqual([1, 1]);
+    limit.give(); // of the third one
+    expect([await going, limit.taken]).toEqual([true, 1]);
+  });
+
   it.each([['while it waits', false], ['when its time is over', true]])('ends a delivery %s at once, place or not, and comes out even', async (_, isTimeOver) => {
     const limit = new InFlightLimit(1);
     const ended = new AbortController();

@@ -41,9 +41,9 @@ export class InFlightLimit {
     if (this.#taken === 0) throw new RangeError('gave back a place that was never taken');
     this.#taken--;
     for (const start of this.#waiting) {
+      if (this.#taken >= this.limit) return; // at once, where deliveries that were told to end had made it more
       this.#waiting.delete(start);
       start();
-      if (this.#taken >= this.limit) return;
     }
   }
 
@@ -65,8 +65,9 @@ export class InFlightLimit {
     if (signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const onPlace = (): void => {
+        this.#taken++; // called only while there is a place
         signal.removeEventListener('abort', onAbort);
-        resolve(this.take());
+        resolve(true);
       };
       const onAbort = (): void => {
         this.leave(onPlace);
