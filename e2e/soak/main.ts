@@ -10,7 +10,7 @@ import { faultNames, isSafe, type FaultName } from './core/soak-result.ts';
 import { createTerminal } from './io/terminal.ts';
 import { runSoak, type SoakOptions } from './soak.ts';
 
-const defaults = { events: 200_000, rate: 350, sessionSeconds: 6, brokers: 3 };
+const defaults = { events: 200_000, rate: 300, sessionSeconds: 6, brokers: 3 };
 const page = join(root, 'docs', 'SOAK.md');
 
 const usage = `npm run soak -- [options]

@@ -45,6 +45,8 @@ export interface SoakOptions {
 const channel = 'soak';
 /** How long anything may take to come back; a limit for failing. */
 const patienceMs = 180_000;
+/** Of all events, how many may end at the sink of `flaky` though its subscriber would have taken them. */
+const wrongSinkShare = 0.001;
 
 export async function runSoak(options: SoakOptions, step: (text: string) => void): Promise<SoakResult> {
   const startedAt = performance.now();
@@ -82,8 +84,6 @@ class Soak {
   readonly #problems: string[] = [];
   readonly #calm: CalmResult[] = [];
   #deadLettersChecked = 0;
-  /** `subscription/id` of dead letters that tell of a timeout where there was an answer. */
-  readonly #late = new Set<string>();
 
   constructor(world: World, options: SoakOptions, step: (text: string) => void) {
     this.#world = world;
@@ -137,10 +137,7 @@ class Soak {
         answer: (id, headers) => {
           this.#deadLettersChecked++;
           const found = checkDeadLetter(headers, subscriberUri, failed(id));
-          if (found === 'timeout') {
-            const isMeant = subscription === 'flaky' && failed(id).has(0) && isDeadLetterOfFlaky(seed, id);
-            if (!isMeant) this.#late.add(`${subscription}/${id}`);
-          } else if (found !== undefined) this.#problem(`dead letter ${id} of ${subscription}: ${found.problem}`);
+          if (found !== undefined) this.#problem(`dead letter ${id} of ${subscription}: ${found}`);
           return { status: 200 };
         },
         onAccepted: (id) => this.#ledger.arrived(subscription, id, 'sink', now()),
@@ -324,11 +321,7 @@ class Soak {
       if (name !== 'vanishing' && tally.kept > 0) this.#problem(`${tally.kept} events of ${name} are in the dead letter topic`);
       if (name === 'slow' && tally.deadLettered > 0) this.#problem(`${tally.deadLettered} events of slow were dead-lettered`);
     }
-    for (const id of this.#ledger.acceptedIds()) {
-      const wanted = isDeadLetterOfFlaky(this.#options.seed, id) ? 'sink' : 'subscriber';
-      const other = wanted === 'sink' ? 'subscriber' : 'sink';
-      if (this.#ledger.placesOf('flaky', id).has(other) && !this.#late.has(`flaky/${id}`)) this.#problem(`${id} of flaky belongs to the ${wanted} and came to the ${other}`);
-    }
+    const atWrongSink = this.#checkOutcomesOfFlaky();
     return {
       seed: this.#options.seed,
       events: this.#ledger.acceptedCount,
@@ -338,9 +331,29 @@ class Soak {
       faults: faultResults(this.#ledger.windows, duplicates),
       calm: this.#calm,
       deadLettersChecked: this.#deadLettersChecked,
-      lateDeadLetters: this.#late.size,
+      atWrongSink,
       problems: summed(this.#problems),
     };
+  }
+
+  /**
+   * Whether each event of `flaky` came to where it belongs. On a busy machine an attempt can fail that the subscriber
+   * would have answered, or did: such an event may end at the sink after all.
+   *
+   * @returns how many did
+   */
+  #checkOutcomesOfFlaky(): number {
+    const atWrongSink: string[] = [];
+    for (const id of this.#ledger.acceptedIds()) {
+      const places = this.#ledger.placesOf('flaky', id);
+      if (isDeadLetterOfFlaky(this.#options.seed, id)) {
+        if (places.has('subscriber')) this.#problem(`${id} of flaky belongs to the sink and came to the subscriber`);
+      } else if (places.has('sink')) atWrongSink.push(id);
+    }
+    if (atWrongSink.length > this.#ledger.acceptedCount * wrongSinkShare) {
+      for (const id of atWrongSink) this.#problem(`${id} of flaky belongs to the subscriber and came to the sink`);
+    }
+    return atWrongSink.length;
   }
 
   /** Ids in the dead letter topic, by Subscription. */

@@ -16,7 +16,7 @@ const result: SoakResult = {
   ],
   calm: [{ events: 20, counted: {}, arrived: {} }],
   deadLettersChecked: 8,
-  lateDeadLetters: 0,
+  atWrongSink: 0,
   problems: ['lost: k1-1 of slow'],
 };
 const plain = { bold: (text: string) => text, red: (text: string) => text, green: (text: string) => text };
@@ -27,7 +27,7 @@ describe('the report', () => {
     expect(text).toMatch(/slow +100 +90 +8 +2 +1 +3 +0\n/);
     expect(text).toMatch(/flaky +100 +90 +8 +2 +0 +3 +unordered\n/);
     expect(text).toContain('✗ lost: k1-1 of slow');
-    expect(text).toContain('1 problems');
+    expect(text).toContain('✗ not passed');
     expect(soakText({ ...result, problems: [] }, plain)).toContain('✓ nothing lost');
   });
 

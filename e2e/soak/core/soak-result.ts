@@ -68,8 +68,8 @@ export interface SoakResult {
   readonly calm: readonly CalmResult[];
   /** Dead letters whose headers were looked at. */
   readonly deadLettersChecked: number;
-  /** Those among them that tell of a timeout where there was an answer. */
-  readonly lateDeadLetters: number;
+  /** Events of `flaky` at its sink though its subscriber would have taken them; see soak.ts. */
+  readonly atWrongSink: number;
   /** What should not have happened, in sentences; nothing of it: the soak has passed. */
   readonly problems: readonly string[];
 }
