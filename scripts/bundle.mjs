@@ -1,11 +1,10 @@
 /**
- * Bundles one service into one ESM file: `node scripts/bundle.mjs src/main.ts [--semi-space=MB] [--external:NAME ...]`,
+ * Bundles one service into one ESM file: `node scripts/bundle.mjs src/main.ts [--external:NAME ...]`,
  * run in the package's folder. Output: bundle/main.js and its source map.
  */
 import { build } from 'esbuild';
 
 const [entry, ...flags] = process.argv.slice(2);
-const semiSpaceMb = flags.find((flag) => flag.startsWith('--semi-space='))?.slice('--semi-space='.length) ?? '16';
 const external = flags.filter((flag) => flag.startsWith('--external:')).map((flag) => flag.slice('--external:'.length));
 
 /**
@@ -34,11 +33,10 @@ const requireForCommonJs = "import { createRequire as bundleRequire } from 'node
  * Flags that a service needs and that Node only takes at its start. The first thing a bundle does is to become itself
  * again with them (execve: same process, same id, some 35 ms), so that whoever types `node main.js` has them too.
  *
- * - The young generation is bounded: unbounded it grows to 128 MB under load, for no gain in rate or CPU. It is not given
- *   back, so a service that may idle by the hundred (a dispatcher for each channel) has less of it.
+ * - The young generation is bounded: unbounded it grows to 128 MB under load, for no gain in rate or CPU.
  * - kafkajs computes a negative delay once per process, which Node warns of; it is harmless.
  */
-const nodeFlags = [`--max-semi-space-size=${semiSpaceMb}`, '--disable-warning=TimeoutNegativeWarning'];
+const nodeFlags = ['--max-semi-space-size=16', '--disable-warning=TimeoutNegativeWarning'];
 const restartWithFlags = `if (process.execve !== undefined && !process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'))) process.execve(process.execPath, [process.execPath, ...${JSON.stringify(nodeFlags)}, ...process.execArgv, ...process.argv.slice(1)], process.env);`;
 
 await build({
