@@ -58,6 +58,13 @@ describe('between dispatchers', () => {
     service.process.signal('SIGTERM');
     await ended(service);
   };
+  /** Until it has so many partitions of its one consumer group. */
+  const untilAssigned = (service: Service, count: number): Promise<readonly number[]> =>
+    waitFor(`${count} partitions of ${service.process.name}`, () => {
+      const lines = service.process.output().split('\n').filter((line) => line.includes('"partitions assigned"') && line.endsWith('}'));
+      const found = lines.map((line) => (JSON.parse(line) as { readonly partitions: readonly number[] }).partitions).at(-1);
+      return found?.length === count ? found : undefined;
+    }, { timeoutMs: patienceMs });
   const untilCommitted = async (channel: string): Promise<void> => {
     await waitFor('everything committed', async () => (await world.lag(channel, channel)) === 0, { timeoutMs: patienceMs });
   };
@@ -91,6 +98,7 @@ describe('between dispatchers', () => {
     // A revocation that is never given up for taking long: the order of things here is that of facts alone.
     const env = { DRAIN_TIMEOUT: '10m' };
     const staying = [await dispatcher('joined', 'pod-0', { env }), await dispatcher('joined', 'pod-1', { env })];
+    await Promise.all(staying.map((service) => untilAssigned(service, 3))); // a member is ready before it has its share
 
     // Where keys go: `held…` are keys of which one event each will be held by the subscriber, one in each partition.
     const keys = [...Array.from({ length: 40 }, (_, n) => `free${n}`), ...Array.from({ length: 60 }, (_, n) => `held${n}`)];
@@ -135,12 +143,7 @@ describe('between dispatchers', () => {
       expect(subscriber.accepted.filter(({ id }) => moving.includes(partitionOf.get(id.split('-')[0]!)!))).toEqual([]);
 
       opened.resolve(undefined);
-      const assigned = await waitFor('its partitions', () => {
-        const lines = joining.process.output().split('\n').filter((line) => line.includes('"partitions assigned"') && line.endsWith('}'));
-        const found = lines.map((line) => (JSON.parse(line) as { partitions: number[] }).partitions).at(-1);
-        return found?.length === 2 ? found : undefined;
-      }, { timeoutMs: patienceMs });
-      expect(assigned.toSorted()).toEqual(moving);
+      expect((await untilAssigned(joining, 2)).toSorted()).toEqual(moving);
       await subscriber.untilAccepted(sent);
       expect(subscriber.duplicates).toBe(0);
 
