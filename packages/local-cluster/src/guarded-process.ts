@@ -36,6 +36,8 @@ export interface GuardedProcessOptions {
   readonly cwd?: string | undefined;
   /** The whole environment of the child; ours when left out. */
   readonly env?: NodeJS.ProcessEnv | undefined;
+  /** What the child reads from stdin; nothing when left out. */
+  readonly input?: string | undefined;
   /** Where stdout and stderr go: pipes to read from, or an open file descriptor. */
   readonly output: 'pipe' | number;
 }
@@ -57,9 +59,9 @@ process.on('exit', () => {
 export function spawnGuarded(
   command: string,
   args: readonly string[],
-  { cwd, env = process.env, output }: GuardedProcessOptions,
+  { cwd, env = process.env, input, output }: GuardedProcessOptions,
 ): GuardedProcess {
-  const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', output, output] });
+  const child = spawn(command, args, { cwd, env, detached: true, stdio: [input === undefined ? 'ignore' : 'pipe', output, output] });
   const ended = Promise.withResolvers<ProcessExit>();
   child.on('error', () => undefined); // a failed start shows as a missing pid below; failed signals are no news
   const pid = child.pid;
@@ -67,6 +69,9 @@ export function spawnGuarded(
     const where = cwd === undefined ? '' : `, and does the folder ${cwd} exist`;
     throw new Error(`${command} cannot be started: is it installed and on the PATH${where}?`);
   }
+
+  child.stdin?.on('error', () => undefined); // a child that ends before it has read everything says so by its exit code
+  child.stdin?.end(input);
 
   liveGroups.add(pid);
   const dismissGuard = postGuard(pid);

@@ -9,8 +9,7 @@
  * was to stay is never removed.
  */
 import { randomUUID } from 'node:crypto';
-import { rmdirSync, rmSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { waitFor } from './child-process.ts';
 import { freePorts, isPortFree } from './free-port.ts';
@@ -21,6 +20,7 @@ import { endLeftover, removeOwnerFile, writeOwnerFile } from './leftover.ts';
 import { checkJava, javaCommand } from './prerequisites.ts';
 import { runCommand } from './run-command.ts';
 import { serverProperties, type ListenerProtocol, type NodePorts } from './server-properties.ts';
+import { removeDataAtExit } from './temporary-data.ts';
 import { lastLines } from './text-lines.ts';
 
 export interface KafkaOptions {
@@ -104,7 +104,7 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaCluster> {
   const jars = await ensureKafkaJars({ onProgress });
   const dataDir = resolve(options.dataDir);
   const clusterId = await prepareDataDir(dataDir, count, persistent);
-  const removeData = persistent ? undefined : removeDataAtExit(dataDir, count);
+  const removeData = persistent ? undefined : removeDataAtExit(dataDir, dataPaths(dataDir, count));
 
   let brokers: Broker[];
   try {
@@ -388,28 +388,6 @@ function brokerFolder(dataDir: string, id: number): string {
 /** Everything that was put into dataDir by us. */
 function dataPaths(dataDir: string, brokers: number): string[] {
   return [join(dataDir, 'cluster.json'), ...Array.from({ length: brokers }, (_, index) => brokerFolder(dataDir, index + 1))];
-}
-
-/**
- * Promises that data of a test is removed, at the latest when this process exits.
- *
- * @returns removes it now; again is harmless
- */
-function removeDataAtExit(dataDir: string, brokers: number): () => Promise<void> {
-  const atExit = () => {
-    for (const path of dataPaths(dataDir, brokers)) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
-    try {
-      rmdirSync(dataDir);
-    } catch {
-      // It holds something of the caller's.
-    }
-  };
-  process.once('exit', atExit);
-  return async () => {
-    process.off('exit', atExit);
-    for (const path of dataPaths(dataDir, brokers)) await rm(path, { recursive: true, force: true, maxRetries: 5 });
-    await rmdir(dataDir).catch(() => undefined);
-  };
 }
 
 /** Waits for all to end, whatever becomes of each, and then throws the first failure. */

@@ -9,20 +9,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startKafka } from './kafka.ts';
+import { startKubernetes } from './kubernetes.ts';
 
-const help = `Usage: node packages/local-cluster/src/main.ts kafka [options]
+const help = `Usage: node packages/local-cluster/src/main.ts kafka|kubernetes [options]
 
-Runs Apache Kafka on 127.0.0.1 until Ctrl-C.
+Runs Apache Kafka, or a Kubernetes API server, on 127.0.0.1 until Ctrl-C.
 
-  --brokers 1|3   how many brokers (1)
-  --port N        port of the first broker; the other ports follow it (free ports)
+  --brokers 1|3   how many Kafka brokers (1)
+  --port N        port of the API server, or of the first broker; other ports of Kafka follow it (free ports)
   --data DIR      keep the data in this folder (a temporary one, removed at the end)
   --help          this text
 `;
 
 interface Command {
+  readonly part: 'kafka' | 'kubernetes';
   readonly brokers: 1 | 3;
-  readonly basePort: number | undefined;
+  readonly port: number | undefined;
   readonly data: string | undefined;
 }
 
@@ -35,48 +37,70 @@ function parseCommand(args: string[]): Command | 'help' {
     args,
     allowPositionals: true,
     options: {
-      brokers: { type: 'string', default: '1' },
+      brokers: { type: 'string' },
       port: { type: 'string' },
       data: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return 'help';
-  if (positionals.join(' ') !== 'kafka') throw new Error('say what to run: kafka');
-  if (values.brokers !== '1' && values.brokers !== '3') throw new Error(`--brokers is 1 or 3, not ${values.brokers}`);
-  const basePort = values.port === undefined ? undefined : Number(values.port);
-  if (basePort !== undefined && !(Number.isInteger(basePort) && basePort >= 1 && basePort <= 65_000)) {
+  const part = positionals.join(' ');
+  if (part !== 'kafka' && part !== 'kubernetes') throw new Error('say what to run: kafka or kubernetes');
+  const { brokers = '1', data } = values;
+  if (part !== 'kafka' && values.brokers !== undefined) throw new Error('--brokers is for kafka');
+  if (brokers !== '1' && brokers !== '3') throw new Error(`--brokers is 1 or 3, not ${brokers}`);
+  const port = values.port === undefined ? undefined : Number(values.port);
+  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_000)) {
     throw new Error(`--port is a number from 1 to 65000, not ${values.port ?? ''}`);
   }
-  return { brokers: values.brokers === '1' ? 1 : 3, basePort, data: values.data };
+  return { part, brokers: brokers === '1' ? 1 : 3, port, data };
 }
 
-async function runKafka({ brokers, basePort, data }: Command): Promise<void> {
+/** What runs, for the end of it. */
+interface Running {
+  /** How to reach it, in lines for a person. */
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+async function start({ part, brokers, port, data }: Command, onEnded: (text: string) => void): Promise<Running> {
+  const dataDir = data ?? join(tmpdir(), `knative-kafka-${randomUUID()}`);
+  const common = { dataDir, persistent: data !== undefined, onProgress: (text: string) => console.log(text) };
+  if (part === 'kafka') {
+    const cluster = await startKafka({
+      ...common,
+      brokers,
+      ...(port === undefined ? {} : { basePort: port }),
+      onBrokerEnded: onEnded,
+    });
+    return { address: `bootstrap servers: ${cluster.bootstrap}`, stop: () => cluster.stop() };
+  }
+  const cluster = await startKubernetes({ ...common, ...(port === undefined ? {} : { port }), onProcessEnded: onEnded });
+  return {
+    address: `export KUBECONFIG=${cluster.kubeconfig}\nalias kubectl=${join(cluster.programs, 'kubectl')} helm=${join(cluster.programs, 'helm')}`,
+    stop: () => cluster.stop(),
+  };
+}
+
+async function run(command: Command): Promise<void> {
   const end = Promise.withResolvers<undefined>();
   let mayEndInOrder = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
-      // 'exit' listeners end the brokers and remove temporary data.
+      // 'exit' listeners end the processes and remove temporary data.
       if (!mayEndInOrder) process.exit(130);
       mayEndInOrder = false;
       end.resolve(undefined);
     });
   }
-  const cluster = await startKafka({
-    dataDir: data ?? join(tmpdir(), `knative-kafka-${randomUUID()}`),
-    persistent: data !== undefined,
-    brokers,
-    ...(basePort === undefined ? {} : { basePort }),
-    onProgress: (text) => console.log(text),
-    onBrokerEnded: (text) => end.reject(new Error(text)),
-  });
+  const running = await start(command, (text) => end.reject(new Error(text)));
   mayEndInOrder = true;
-  console.log(`bootstrap servers: ${cluster.bootstrap}\nCtrl-C stops ${brokers === 1 ? 'it' : 'them'}.`);
+  console.log(`${running.address}\nCtrl-C stops ${command.brokers === 1 ? 'it' : 'them'}.`);
   try {
     await end.promise;
     console.log('stopping');
   } finally {
-    await cluster.stop();
+    await running.stop();
   }
 }
 
@@ -91,7 +115,7 @@ if (command === 'help') {
   console.log(help);
 } else {
   try {
-    await runKafka(command);
+    await run(command);
     process.exit(0);
   } catch (error) {
     console.error((error as Error).message);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseJavaVersion } from './prerequisites.ts';
+import { parseGoVersion, parseJavaVersion } from './prerequisites.ts';
 
 describe('parseJavaVersion', () => {
   it.each([
@@ -20,4 +20,20 @@ describe('parseJavaVersion', () => {
       expect(parseJavaVersion(text)).toBeUndefined();
     },
   );
+});
+
+describe('parseGoVersion', () => {
+  it.each([
+    ['go version go1.26.8 linux/amd64\n', 1, 26, '1.26.8'],
+    ['go version go1.24 darwin/arm64', 1, 24, '1.24'],
+    ['go version go1.25rc1 linux/arm64', 1, 25, '1.25rc1'],
+    ['go version devel go1.27-3f2a8b1 Mon Jul 6 10:00:00 2026 +0000 linux/amd64', 1, 27, '1.27-3f2a8b1'],
+    ['go version go1.9.7 linux/amd64', 1, 9, '1.9.7'],
+  ])('finds both numbers in %j', (text, major, minor, full) => {
+    expect(parseGoVersion(text)).toEqual({ major, minor, full });
+  });
+
+  it.each(['', 'gccgo (Debian 12.2.0) 12.2.0', 'go: cannot find GOROOT directory'])('finds none in %j', (text) => {
+    expect(parseGoVersion(text)).toBeUndefined();
+  });
 });

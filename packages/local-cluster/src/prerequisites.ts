@@ -14,6 +14,8 @@ export type Prerequisite =
 
 /** The oldest Java that runs the Kafka brokers. */
 const oldestJava = 17;
+/** The oldest Go that compiles Kubernetes, as kubernetes/go.mod has it. */
+const oldestGo = { major: 1, minor: 24 };
 const checkTimeoutMs = 15_000;
 
 /** The `java` to run: of JAVA_HOME where that is set, as Maven does it, or else of the PATH. */
@@ -67,6 +69,35 @@ export async function checkMaven(): Promise<Prerequisite> {
     return { ok: false, reason: `mvn does not run: "${lastLines(result.stderr + result.stdout, 2).replace('\n', ' ')}". ${howToGet}` };
   }
   return { ok: true, version };
+}
+
+/** Go, which builds Kubernetes the first time; once it is cached (`kubernetesCached`) nobody needs it. */
+export async function checkGo(): Promise<Prerequisite> {
+  const howToGet =
+    `Install Go ${oldestGo.major}.${oldestGo.minor} or newer (https://go.dev/dl, or on macOS: brew install go) and put it on the PATH: ` +
+    'it builds the Kubernetes API server once.';
+  const result = await tryCommand('go', ['version']);
+  if (result === undefined) return { ok: false, reason: `go is not on the PATH. ${howToGet}` };
+  const version = parseGoVersion(result.stdout);
+  if (result.code !== 0 || version === undefined) {
+    return { ok: false, reason: `go does not tell its version: "${lastLines(result.stderr + result.stdout, 2).replace('\n', ' ')}". ${howToGet}` };
+  }
+  if (version.major < oldestGo.major || (version.major === oldestGo.major && version.minor < oldestGo.minor)) {
+    return { ok: false, reason: `Go ${version.full} is too old for Kubernetes. ${howToGet}` };
+  }
+  return { ok: true, version: version.full };
+}
+
+/**
+ * The version in what `go version` prints: "go version go1.24.3 linux/amd64", for a build of the tip
+ * "go version devel go1.27-3f2a linux/amd64".
+ *
+ * @returns `undefined` where no version is to be found
+ */
+export function parseGoVersion(text: string): { readonly major: number; readonly minor: number; readonly full: string } | undefined {
+  const found = /\bgo((\d+)\.(\d+)\S*)/.exec(text);
+  if (found === null) return undefined;
+  return { full: found[1] ?? '', major: Number(found[2]), minor: Number(found[3]) };
 }
 
 /** A Docker engine that answers, not only its client, and the compose plugin. */

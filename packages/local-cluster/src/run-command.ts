@@ -13,6 +13,10 @@ export interface CommandResult extends ProcessExit {
 
 export interface CommandOptions {
   readonly cwd?: string;
+  /** Added to our own environment; `undefined` removes a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What the program reads from stdin; nothing when left out. */
+  readonly input?: string | undefined;
   /** Killed after this long, which shows as `signal: 'SIGKILL'`; unbounded when left out. */
   readonly timeoutMs?: number;
   /** Called with each whole line of stdout and stderr as it comes. */
@@ -26,9 +30,9 @@ export interface CommandOptions {
 export async function runCommand(
   command: string,
   args: readonly string[],
-  { cwd, timeoutMs, onLine }: CommandOptions = {},
+  { cwd, env = {}, input, timeoutMs, onLine }: CommandOptions = {},
 ): Promise<CommandResult> {
-  const running = spawnGuarded(command, args, { cwd, output: 'pipe' });
+  const running = spawnGuarded(command, args, { cwd, env: { ...process.env, ...env }, input, output: 'pipe' });
   const texts = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     const lines = lineSplitter((line) => onLine?.(line));
