@@ -140,7 +140,7 @@ describe('documents that are wrong', () => {
     ['retry as text', spec('  delivery: {retry: "3"}\n'), { field: 'spec.delivery.retry', line: 6 }, /^expected a whole number of at least 0, found "3"; write it without quotes$/],
     ['a fraction of a partition', spec('  numPartitions: 1.5\n'), { field: 'spec.numPartitions', line: 6 }, /expected a whole number of at least 1, found 1.5/],
     ['no partitions', spec('  numPartitions: 0\n'), { field: 'spec.numPartitions' }, /at least 1, found 0/],
-    ['too many partitions to count', spec('  numPartitions: 3000000000\n'), { field: 'spec.numPartitions' }, /too large, found 3000000000/],
+    ['too many partitions to count', spec('  numPartitions: 3000000000\n'), { field: 'spec.numPartitions' }, /at most 2147483647, found 3000000000/],
     ['too many replicas', spec('  replicationFactor: 40000\n'), { field: 'spec.replicationFactor' }, /at most 32767/],
     ['a policy that does not exist', spec('  delivery: {backoffPolicy: Linear}\n'), { field: 'spec.delivery.backoffPolicy' }, /expected linear or exponential, found "Linear"/],
     ['a format that does not exist', spec('  delivery: {format: xml}\n'), { field: 'spec.delivery.format' }, /expected json or binary, found "xml"/],

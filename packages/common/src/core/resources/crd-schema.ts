@@ -3,8 +3,9 @@
  *
  * The API server does this on a cluster; here it is done for manifests that never see one, by the same schema and to
  * the same effect. Two things are stricter, as `kubectl apply` is: fields that the schema does not know are problems,
- * not dropped, because most of them are typing errors. Rules in CEL (`x-kubernetes-validations`) are not evaluated;
- * those of our schemas compare with the previous version of an object.
+ * not dropped, because most of them are typing errors. Rules in CEL (`x-kubernetes-validations`) are not evaluated:
+ * some of them compare with the previous version of an object, which does not exist here, and what the others say of
+ * durations and destinations is checked by `deliveryProblems` and `resolveDestination`.
  */
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { Ajv } from 'ajv';
@@ -29,7 +30,15 @@ export interface CrdSchema {
   readonly items?: CrdSchema;
   readonly anyOf?: readonly CrdSchema[];
   readonly 'x-kubernetes-preserve-unknown-fields'?: boolean;
-  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
+  readonly 'x-kubernetes-validations'?: readonly CelRule[];
+}
+
+/** A rule that only the API server evaluates. */
+export interface CelRule {
+  readonly rule: string;
+  readonly message: string;
+  /** In place of `message`, where it can be worked out. */
+  readonly messageExpression?: string;
 }
 
 /** The pattern of durations in our schemas. Coarse, so that it can be read; `durationProblem` has the last word. */
@@ -131,7 +140,8 @@ const ajv = new Ajv({
   validateSchema: false,
   useDefaults: true,
   formats: {
-    int32: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 31 },
+    // The API server takes it for documentation; the schemas give the bounds beside it.
+    int32: true,
     int64: { type: 'number', validate: (value: number) => Math.abs(value) < 2 ** 63 },
   },
 });

@@ -14,7 +14,7 @@ import type { SubscriptionSpec } from './subscription.ts';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
 
-it('the generated schemas are those of crds/ (run `npm run generate` if not)', () => {
+it('the generated schemas are those of the chart (run `npm run generate` if not)', () => {
   expect(read('./crd-schemas.generated.ts')).toBe(renderCrdSchemas());
 });
 
@@ -28,7 +28,7 @@ interface Crd {
 }
 
 describe('what Knative asks of the definition of a channel', () => {
-  const crd = parse(read('../../../crds/kafka-channel.yaml')) as Crd;
+  const crd = parse(read('../../../../../helm/knative-kafka/files/crds/kafka-channel.yaml')) as Crd;
 
   it('is found by its labels, category and plural', () => {
     expect(crd.metadata.name).toBe('kafkachannels.messaging.knative.dev');
@@ -109,7 +109,8 @@ describe('the types have no field that the schema does not know', () => {
     apiVersion: true, kind: true, name: true, namespace: true, group: true, address: true,
   };
   const subscriber: Record<keyof Subscriber, true> = {
-    uid: true, name: true, generation: true, subscriberUri: true, subscriberCACerts: true, replyUri: true, replyCACerts: true, delivery: true,
+    uid: true, name: true, generation: true, subscriberUri: true, subscriberCACerts: true, subscriberAudience: true,
+    replyUri: true, replyCACerts: true, replyAudience: true, delivery: true,
   };
   const channelSpec: Record<keyof KafkaChannelManifest['spec'], true> = {
     numPartitions: true, replicationFactor: true, retentionDuration: true, delivery: true, subscribers: true,
