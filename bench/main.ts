@@ -1,17 +1,18 @@
 /** `npm run bench`: which benches, how long, and where the tables go. `npm run bench -- --help` lists the options. */
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runCommandLine, typedPath, type Terminal } from '@knative-kafka/local-cluster';
 import type { Bench } from './bench.ts';
 import { tableMarkdown, tableText, type BenchTable } from './core/bench-table.ts';
 import { replaceBlocks } from './core/performance-page.ts';
+import { benchControlPlane } from './control-plane.ts';
 import { benchDispatcher } from './dispatcher.ts';
 import { benchEndToEnd } from './end-to-end.ts';
 import { benchHangingSubscriber } from './hanging-subscriber.ts';
 import { BenchWorld, root } from './io/bench-world.ts';
 import { describeMachine, machineText, type Machine } from './io/machine.ts';
-import { createTerminal, type Terminal } from './io/terminal.ts';
 import { benchMemory } from './memory.ts';
 import { benchProducer } from './producer.ts';
 import { benchProfile } from './profile.ts';
@@ -33,6 +34,7 @@ const benches: Readonly<Record<string, Bench>> = {
   memory: benchMemory,
   subscriptions: benchSubscriptions,
   'start-up': benchStartUp,
+  'control-plane': benchControlPlane,
 };
 const benchNames = Object.keys(benches);
 /** What a profile can explain. */
@@ -64,33 +66,13 @@ interface Options {
   readonly jsonFile: string | undefined;
 }
 
-process.on('SIGINT', () => process.exit(130));
-process.on('SIGTERM', () => process.exit(143));
-process.exitCode = await run();
+process.exitCode = await runCommandLine({ usage, readOptions, run: measure });
 
-async function run(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
-  if (typeof options === 'string') {
-    process.stderr.write(`${options}\n\n${usage}`);
-    return 1;
-  }
-  if (options === undefined) {
-    process.stdout.write(usage);
-    return 0;
-  }
+async function measure(options: Options, terminal: Terminal): Promise<number> {
   if (!existsSync('/proc/self/stat')) {
     process.stderr.write('The bench reads CPU time and memory of processes from /proc, which only Linux has.\n');
     return 1;
   }
-  const terminal = createTerminal(process.stdout, process.stderr, process.env);
-  try {
-    return await measure(options, terminal);
-  } finally {
-    terminal.close();
-  }
-}
-
-async function measure(options: Options, terminal: Terminal): Promise<number> {
   const machine = await describeMachine();
   terminal.print(machineText(machine));
   const tables: BenchTable[] = [];
@@ -136,25 +118,19 @@ async function writePage(tables: readonly BenchTable[], machine: Machine, termin
 
 /** @returns undefined when help was asked for; a sentence when the command line is wrong */
 function readOptions(args: readonly string[]): Options | string | undefined {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      allowNegative: true,
-      options: {
-        quick: { type: 'boolean' },
-        runs: { type: 'string' },
-        profile: { type: 'boolean' },
-        write: { type: 'boolean' },
-        json: { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  const { values, positionals } = parsed;
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    allowNegative: true,
+    options: {
+      quick: { type: 'boolean' },
+      runs: { type: 'string' },
+      profile: { type: 'boolean' },
+      write: { type: 'boolean' },
+      json: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  });
   if (values.help === true) return undefined;
   const unknown = positionals.filter((name) => !benchNames.includes(name));
   if (unknown.length > 0) return `There is no bench named ${unknown.join(', ')}.`;
@@ -169,7 +145,6 @@ function readOptions(args: readonly string[]): Options | string | undefined {
     runs,
     hasProfile: values.profile ?? false,
     isWritten: values.write ?? isFull,
-    // npm runs this in the folder of the repository; what was typed is relative to where it was typed.
-    jsonFile: values.json === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? process.cwd(), values.json),
+    jsonFile: values.json === undefined ? undefined : typedPath(values.json),
   };
 }

@@ -1,13 +1,12 @@
 /** `npm run soak`: how many events, which faults, and where the result goes. `npm run soak -- --help` lists the options. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { checkJava, kafkaVersion } from '@knative-kafka/local-cluster';
+import { checkJava, kafkaVersion, runCommandLine, typedPath, type Terminal } from '@knative-kafka/local-cluster';
 import { root } from '../local/harness.ts';
 import { gracefulDuplicates, soakMarkdown, soakText, withBlock } from './core/soak-report.ts';
 import { faultNames, isSafe, type FaultName } from './core/soak-result.ts';
-import { createTerminal } from './io/terminal.ts';
 import { runSoak, type SoakOptions } from './soak.ts';
 
 const defaults = { events: 200_000, rate: 300, sessionSeconds: 6, brokers: 3 };
@@ -38,21 +37,9 @@ interface Options {
   readonly isWritten: boolean;
 }
 
-process.on('SIGINT', () => process.exit(130));
-process.on('SIGTERM', () => process.exit(143));
-process.exitCode = await run();
+process.exitCode = await runCommandLine({ usage, readOptions, run, showsTotalTime: true });
 
-async function run(): Promise<number> {
-  const options = readOptions(process.argv.slice(2));
-  if (typeof options === 'string') {
-    process.stderr.write(`${options}\n\n${usage}`);
-    return 1;
-  }
-  if (options === undefined) {
-    process.stdout.write(usage);
-    return 0;
-  }
-  const terminal = createTerminal(process.stdout, process.stderr, process.env);
+async function run(options: Options, terminal: Terminal): Promise<number> {
   try {
     const machine = await machineText(options.soak.brokers);
     terminal.print(machine);
@@ -65,8 +52,6 @@ async function run(): Promise<number> {
   } catch (error) {
     terminal.print(terminal.red(error instanceof Error ? error.message : String(error)));
     return 1;
-  } finally {
-    terminal.close();
   }
 }
 
@@ -78,28 +63,22 @@ async function machineText(brokers: number): Promise<string> {
 
 /** @returns undefined when help was asked for; a sentence when the command line is wrong */
 function readOptions(args: readonly string[]): Options | string | undefined {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      options: {
-        events: { type: 'string', default: String(defaults.events) },
-        rate: { type: 'string', default: String(defaults.rate) },
-        seed: { type: 'string', default: String(Date.now() % 100_000) },
-        faults: { type: 'string' },
-        brokers: { type: 'string', default: String(defaults.brokers) },
-        session: { type: 'string', default: String(defaults.sessionSeconds) },
-        client: { type: 'string' },
-        'keep-logs': { type: 'boolean', default: false },
-        json: { type: 'string' },
-        write: { type: 'boolean', default: false },
-        help: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  const { values } = parsed;
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      events: { type: 'string', default: String(defaults.events) },
+      rate: { type: 'string', default: String(defaults.rate) },
+      seed: { type: 'string', default: String(Date.now() % 100_000) },
+      faults: { type: 'string' },
+      brokers: { type: 'string', default: String(defaults.brokers) },
+      session: { type: 'string', default: String(defaults.sessionSeconds) },
+      client: { type: 'string' },
+      'keep-logs': { type: 'boolean', default: false },
+      json: { type: 'string' },
+      write: { type: 'boolean', default: false },
+      help: { type: 'boolean' },
+    },
+  });
   if (values.help === true) return undefined;
   const [events, rate, session] = [Number(values.events), Number(values.rate), Number(values.session)];
   if (!Number.isInteger(events) || events < 1_000) return '--events takes a number from 1000.';
@@ -125,8 +104,7 @@ function readOptions(args: readonly string[]): Options | string | undefined {
       keys: 200,
       ...(values.client === undefined ? {} : { dispatcherEnv: { CONSUMER_CLIENT: values.client } }),
     },
-    // npm runs this in the folder of the repository; what was typed is relative to where it was typed.
-    jsonFile: values.json === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? process.cwd(), values.json),
+    jsonFile: values.json === undefined ? undefined : typedPath(values.json),
     isWritten: values.write,
   };
 }

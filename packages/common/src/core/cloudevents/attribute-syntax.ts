@@ -146,6 +146,12 @@ export function mediaTypeCharsets(text: string): readonly string[] {
   return charsets;
 }
 
+/** Whether bytes in this charset are UTF-8: under one of its names, or as its subset us-ascii. @param written as `mediaTypeCharsets` has it */
+export function isUtf8Charset(written: string): boolean {
+  const charset = written.replaceAll('"', '').toLowerCase();
+  return charset === 'utf-8' || charset === 'utf8' || charset === 'us-ascii';
+}
+
 function scanMediaType(text: string, onParameter: ((name: string, value: string) => void) | undefined): boolean {
   const slash = endOfToken(text, 0);
   if (slash === 0 || text.charCodeAt(slash) !== 0x2f) return false;

@@ -8,7 +8,7 @@
  * spelling. What the other form cannot hold exactly is not bent to fit: the event stays as it is. Transport headers
  * stay. Nothing throws, whatever is in the event, as long as its text fits into one string of the engine (512 MB).
  */
-import { isBase64, mediaTypeCharsets, mediaTypeEssence } from './attribute-syntax.ts';
+import { isBase64, isUtf8Charset, mediaTypeCharsets, mediaTypeEssence } from './attribute-syntax.ts';
 import { contentMode } from './content-mode.ts';
 import { isEventError } from './event.ts';
 import type { Attributes, NamedTexts, StoredEvent } from './event.ts';
@@ -272,8 +272,5 @@ function isText(contentType: string | undefined): boolean {
 
 /** Whether a content type leaves bytes to be UTF-8: it names no charset, or UTF-8, or its subset us-ascii. */
 function isUtf8(contentType: string | undefined): boolean {
-  return contentType === undefined || mediaTypeCharsets(contentType).every((written) => {
-    const charset = written.replaceAll('"', '').toLowerCase();
-    return charset === 'utf-8' || charset === 'utf8' || charset === 'us-ascii';
-  });
+  return contentType === undefined || mediaTypeCharsets(contentType).every(isUtf8Charset);
 }

@@ -9,7 +9,7 @@
  * subscriber is character for character what came; the body likewise, byte for byte. Nothing that comes in makes these
  * functions throw, and nothing they put into a header can end it.
  */
-import { isToken, mediaTypeCharsets, mediaTypeEssence, isMediaType } from './attribute-syntax.ts';
+import { isMediaType, isToken, isUtf8Charset, mediaTypeCharsets, mediaTypeEssence } from './attribute-syntax.ts';
 import { contentMode } from './content-mode.ts';
 import type { ContentMode } from './content-mode.ts';
 import { attributeError, eventError, frequentAttributes, isEventError, missingAttribute, requiredAttributes } from './event.ts';
@@ -88,11 +88,6 @@ function decodeFormatted(rawHeaders: readonly string[], contentType: string, bod
   const elementType = charsets[0] === undefined ? structuredJson : `${structuredJson}; charset=${charsets[0]}`;
   const headers = [['content-type', elementType] as const, ...transport];
   return { mode: 'batch', events: batch.map((event) => ({ headers, value: event.bytes, partitionKey: partitionKeyOf(event.attributes) })) };
-}
-
-function isUtf8Charset(written: string): boolean {
-  const charset = written.replaceAll('"', '').toLowerCase();
-  return charset === 'utf-8' || charset === 'utf8' || charset === 'us-ascii';
 }
 
 function partitionKeyOf(attributes: ReadonlyMap<string, string>): string | undefined {

@@ -67,38 +67,7 @@ export function readJsonBatch(bytes: Buffer): readonly BatchedEvent[] | EventErr
  * @param bytes an array that JSON.parse has accepted; for anything else the result means nothing
  */
 export function jsonArrayElements(bytes: Buffer): readonly Buffer[] {
-  const elements: Buffer[] = [];
-  let depth = -1; // 0 between the brackets of the array itself
-  let start = -1; // first byte of the element at hand
-  let end = -1; // after its last byte so far
-  for (let i = 0; i < bytes.length; i++) {
-    switch (bytes[i]) {
-      case 0x20: case 0x09: case 0x0a: case 0x0d: // white space between tokens
-        continue;
-      case 0x2c: // comma
-        if (depth > 0) continue;
-        elements.push(bytes.subarray(start, end));
-        start = -1;
-        continue;
-      case 0x5b: case 0x7b: // [ {
-        if (depth++ < 0) continue;
-        break;
-      case 0x5d: case 0x7d: // ] }
-        if (--depth < 0) {
-          if (start >= 0) elements.push(bytes.subarray(start, end));
-          return elements;
-        }
-        break;
-      case 0x22: { // a string: on to its closing quote
-        if (start < 0) start = i;
-        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
-        break;
-      }
-    }
-    if (start < 0) start = i;
-    end = i + 1;
-  }
-  return elements;
+  return scanEntries(bytes, (value) => value);
 }
 
 /** One member of a JSON object, for those to whom the bytes matter. */
@@ -117,8 +86,13 @@ export interface JsonMember {
  *              a broken name throws
  */
 export function jsonObjectMembers(bytes: Buffer): readonly JsonMember[] {
-  const members: JsonMember[] = [];
-  let depth = -1; // 0 between the braces of the object itself
+  return scanEntries(bytes, (value, name) => ({ name, value }));
+}
+
+/** What the outermost array or object holds, one entry after the other. Elements of an array have no name: `''`. */
+function scanEntries<T>(bytes: Buffer, entryOf: (value: Buffer, name: string) => T): readonly T[] {
+  const entries: T[] = [];
+  let depth = -1; // 0 between the brackets or braces of the outermost itself
   let name = '';
   let start = -1; // first byte of the name or value at hand
   let end = -1; // after its last byte so far
@@ -133,7 +107,7 @@ export function jsonObjectMembers(bytes: Buffer): readonly JsonMember[] {
         continue;
       case 0x2c: // comma
         if (depth > 0) continue;
-        members.push({ name, value: bytes.subarray(start, end) });
+        entries.push(entryOf(bytes.subarray(start, end), name));
         start = -1;
         continue;
       case 0x5b: case 0x7b: // [ {
@@ -141,8 +115,8 @@ export function jsonObjectMembers(bytes: Buffer): readonly JsonMember[] {
         break;
       case 0x5d: case 0x7d: // ] }
         if (--depth < 0) {
-          if (start >= 0) members.push({ name, value: bytes.subarray(start, end) });
-          return members;
+          if (start >= 0) entries.push(entryOf(bytes.subarray(start, end), name));
+          return entries;
         }
         break;
       case 0x22: { // a string: on to its closing quote
@@ -154,7 +128,7 @@ export function jsonObjectMembers(bytes: Buffer): readonly JsonMember[] {
     if (start < 0) start = i;
     end = i + 1;
   }
-  return members;
+  return entries;
 }
 
 /** Whether this is a JSON object, in UTF-8 and without a byte order mark. Whether it is an event is not asked. */
