@@ -26,6 +26,21 @@ const protocolLayerOnly = {
   },
 };
 
+/**
+ * @kubernetes/client-node is used for its reading of kubeconfigs and credentials only, which is one module of it. Two of
+ * that module's methods, which nobody calls, would bring in the generated classes of the API and an HTTP client.
+ */
+const credentialsOnly = {
+  name: 'credentials-only',
+  setup({ onLoad, onResolve, resolve }) {
+    onResolve({ filter: /^@kubernetes\/client-node$/ }, ({ importer, resolveDir, kind }) => resolve('@kubernetes/client-node/dist/config.js', { importer, resolveDir, kind }));
+    onResolve({ filter: /^(\.\/gen\/index\.js|undici)$/ }, ({ path, importer }) => (/[\\/]client-node[\\/]dist[\\/]config\.js$/.test(importer) ? { path, namespace: 'unused-clients' } : undefined));
+    onLoad({ filter: /./, namespace: 'unused-clients' }, () => ({
+      contents: "const left = class { constructor() { throw new Error('clients of the API are not in this bundle'); } }; export { left as Agent, left as ProxyAgent, left as createConfiguration, left as ServerConfiguration };",
+    }));
+  },
+};
+
 /** CommonJS packages inside an ESM bundle call require() for Node's own modules. */
 const requireForCommonJs = "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);";
 
@@ -52,7 +67,7 @@ await build({
   // keepNames, which would touch every function at start, is not needed for that: 5 MB.
   minifySyntax: true,
   external,
-  plugins: [protocolLayerOnly],
+  plugins: [protocolLayerOnly, credentialsOnly],
   // Its default entry reads a .wasm file beside itself, which a bundle has not; this one carries it inside.
   alias: { '@platformatic/wasm-utils': '@platformatic/wasm-utils/bundled' },
   banner: { js: `${requireForCommonJs}\n${restartWithFlags}` },

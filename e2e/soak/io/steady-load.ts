@@ -3,7 +3,7 @@
  *
  * Always true: every event that was begun is sent until it is acknowledged; after `pause` resolves, none is under way.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '@knative-kafka/common/io';
 import { Sender } from '../../local/harness.ts';
 
 export interface SteadyLoadOptions {
@@ -70,7 +70,7 @@ export class SteadyLoad {
     const everyMs = (keys.length / rate) * 1000;
     let dueAt = performance.now() + random() * everyMs;
     for (;;) {
-      if (!(await wait(dueAt - performance.now(), signal))) return;
+      if (!(await sleep(Math.max(0, dueAt - performance.now()), signal))) return;
       await this.#sendNext(key);
       // What an outage has held up is not made up for.
       dueAt = Math.max(dueAt + everyMs * (0.5 + random()), performance.now());
@@ -85,10 +85,4 @@ export class SteadyLoad {
     await this.#sender.send(id, key);
     this.#options.onAccepted(id);
   }
-}
-
-/** @returns false when the signal ended it */
-async function wait(ms: number, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return false;
-  return delay(Math.max(0, ms), true, { signal }).catch(() => false);
 }

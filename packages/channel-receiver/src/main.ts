@@ -1,8 +1,11 @@
 /** The receiver as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
 import { readSettings } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
 import { settings } from './config.ts';
 import { startReceiver } from './start-receiver.ts';
+
+/** All channels, whoever subscribes to them; one that is being deleted takes no more events. */
+const servedResources = { channel: undefined, withSubscriptions: false, configMaps: [] } as const;
 
 exitOnFailure(run());
 
@@ -10,11 +13,22 @@ async function run(): Promise<void> {
   const config = readSettings(settings, process.env);
   const log = createLogger('channel-receiver', config.logLevel);
   const registry = createRegistry();
-  const resources = await openResources({ dir: config.resourcesDir, clusterDomain: config.clusterDomain, log });
-  const kafka = createKafkaClient(
-    { brokers: config.kafkaBrokers, clientId: 'knative-kafka-receiver', requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs },
-    config.kafkaClient,
-  );
+  const connection = await openConnectionSource({
+    brokers: config.kafkaBrokers,
+    secretDir: config.kafkaSecretDir,
+    clientId: 'knative-kafka-receiver',
+    requestTimeoutMs: config.kafkaRequestTimeoutMs,
+    connectTimeoutMs: config.kafkaConnectTimeoutMs,
+    log,
+  });
+  const kafka = createKafkaClient(connection.current, config.kafkaClient);
+  const resources = await openResources({
+    dir: config.resourcesDir,
+    clusterDomain: config.clusterDomain,
+    served: { ...servedResources, kafkaSecret: config.kafkaSecret },
+    userAgent: 'kafka-channel-receiver',
+    log,
+  });
   const receiver = await startReceiver(config, { resources, kafka, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: receiver.notReady() }) });
 
@@ -24,6 +38,7 @@ async function run(): Promise<void> {
     stop: async () => {
       await receiver.stop();
       await resources.close();
+      connection.close();
       await metricsServer.close();
     },
   });

@@ -1,11 +1,13 @@
 /** The dispatcher's settings; the README's table is printed from it. */
-import { bootstrapServers, bytes, count, defaultDelivery, durationMs, oneOf, optional, port, resourceName, text, type Config } from '@knative-kafka/common/core';
+import { bytes, count, defaultDelivery, durationMs, oneOf, optional, optionalBootstrapServers, port, resourceName, text, type Config } from '@knative-kafka/common/core';
 import { logLevels } from '@knative-kafka/common/io';
 
 export const settings = {
   metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
-  kafkaBrokers: bootstrapServers('KAFKA_BROKERS', { about: 'bootstrap servers of Kafka' }),
-  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; needed until the resources can be watched in Kubernetes' }),
+  kafkaBrokers: optionalBootstrapServers('KAFKA_BROKERS', { about: 'bootstrap servers of Kafka, where it asks for no credentials; this or KAFKA_SECRET_DIR is required' }),
+  kafkaSecretDir: optional('KAFKA_SECRET_DIR', { about: 'folder where the Kafka Secret is mounted, one file per key; followed when it changes' }),
+  resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; when unset, the resources of the Kubernetes cluster that this runs in, or that KUBECONFIG names' }),
+  kafkaSecret: optional('KAFKA_SECRET', { about: 'name of the Kafka Secret whose KafkaChannels of the cluster to serve; all of them when unset' }),
   channel: resourceName('CHANNEL', { about: 'the one KafkaChannel to serve; all of them when unset' }),
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of Service addresses' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
@@ -29,7 +31,7 @@ export const settings = {
   deadLetterTopic: oneOf('DEAD_LETTER_TOPIC', ['disabled', 'enabled'], { default: 'disabled', about: 'enabled keeps what would be dropped for want of a dead letter sink; so does dead-letter-topic in the ConfigMap config-kafka-features' }),
   deadLetterRetentionDays: count('DEAD_LETTER_RETENTION_DAYS', { default: 30, max: 36_500, about: 'how many days a dead letter topic keeps events, fixed when it is created' }),
   systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMap config-kafka-features' }),
-  drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '8s', about: 'time that deliveries under way get after SIGTERM' }),
+  drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '8s', about: 'time that deliveries under way get after SIGTERM; with 5 s shorter than terminationGracePeriodSeconds' }),
   logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
 };
 

@@ -5,12 +5,11 @@
  * there is one at a time; whoever finds another one there leaves.
  */
 import { decodeKafkaEvent, describeError, encodeHttpEvent, Fault, isEventError, type IncomingRecord } from '@knative-kafka/common/core';
-import type { Admin, AssignedPartition, GroupMember } from '@knative-kafka/common/io';
+import { sleep, type Admin, type AssignedPartition, type GroupMember } from '@knative-kafka/common/io';
 import { foreignReason, lacksCredentials, readDeadLetter, toCopy, toDeadLetterRecord, toDeliveryNote, type StoredDeadLetter } from './core/dead-letter-record.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import type { CommandIo, OpenRecords, RedriveCommand } from './dead-letters.ts';
 import { openRanges, readerOptions, type DeadLetterWriter, type PartitionRange } from './io/dead-letter-topic.ts';
-import { sleep } from './io/sleep.ts';
 
 /** One after the first attempt each, in milliseconds. */
 const retryDelaysMs = [500, 2_000];

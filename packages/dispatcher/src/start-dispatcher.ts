@@ -2,13 +2,12 @@
  * The dispatcher as one thing that starts and drains: what main.ts runs in a pod and standalone beside a receiver.
  */
 import { decodeKafkaEvent, defaultDelivery, readFeatures, type Delivery } from '@knative-kafka/common/core';
-import type { KafkaClient, Logger, Registry, ResourceSource } from '@knative-kafka/common/io';
+import { sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
 import type { DispatcherConfig } from './config.ts';
 import { ConsumerGroup } from './consume.ts';
 import { desiredConsumers } from './core/desired-consumers.ts';
 import { createDeadLetterTopics } from './io/dead-letter-topic.ts';
 import { createDispatcherMetrics, type ConsumerMetrics } from './io/dispatcher-metrics.ts';
-import { sleep } from './io/sleep.ts';
 import { createSubscriberClient } from './io/subscriber-client.ts';
 import { RunningConsumers } from './reconcile-consumers.ts';
 
@@ -42,7 +41,7 @@ export interface DispatcherState {
 }
 
 export interface RunningDispatcher {
-  /** Why it is not ready; nothing when every wanted consumer group has its partitions. */
+  /** Why it is not ready; nothing when the resources are read, Kafka answers and every wanted consumer group is joined. */
   notReady(): readonly string[];
   consumers(): readonly DispatcherState[];
   /** Finishes what is under way, commits, leaves its consumer groups. */
@@ -61,6 +60,9 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
   });
   const deadLetters = createDeadLetterTopics({ kafka, log, retentionMs: options.deadLetterRetentionDays * dayMs });
   const admin = kafka.createAdmin();
+  // Consumer groups hold on for a while when Kafka is away or refuses new connections, and one without groups has no other sign.
+  const probe = kafka.createProducer();
+  const health = watchKafka(probe, log);
   const metrics = createDispatcherMetrics(registry, () => running.values(), { attemptsWaiting: () => client.waiting });
   const metricsOf = new Map<ConsumerGroup, ConsumerMetrics>();
   let lanes = 0;
@@ -116,13 +118,18 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
     running.reconcile(desired);
     client.retain([...desired.values()].flatMap(({ destination: { subscriber, reply, deadLetterSink } }) => [subscriber, reply, deadLetterSink].filter((endpoint) => endpoint !== undefined)));
   };
+  let isStopping = false;
   const unsubscribe = resources.onChange(reconcile);
   if (resources.isSynced()) reconcile();
 
   return {
     notReady: () => {
-      if (!resources.isSynced()) return ['the resources have not been read yet'];
-      return [...running.values()].filter((consumer) => !consumer.isReady).map((consumer) => `consumer group ${consumer.desired.groupId} is not joined`);
+      const reasons: string[] = [];
+      if (isStopping) reasons.push('shutting down');
+      if (!resources.isSynced()) reasons.push('the resources have not been read yet');
+      if (!health.isUp()) reasons.push(health.reason() ?? 'Kafka does not answer');
+      for (const consumer of running.values()) if (!consumer.isReady) reasons.push(`consumer group ${consumer.desired.groupId} is not joined`);
+      return reasons;
     },
     consumers: () =>
       [...running.values()].map((consumer) => ({
@@ -135,9 +142,11 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
         ...consumer.results,
       })),
     stop: async () => {
+      isStopping = true;
       unsubscribe();
       await running.close();
-      await Promise.allSettled([client.close(), deadLetters.close(), admin.close()]);
+      health.close();
+      await Promise.allSettled([client.close(), deadLetters.close(), admin.close(), probe.close()]);
     },
   };
 }

@@ -5,13 +5,13 @@
  *
  * A topic is never deleted here: taking a manifest out of a folder must not take its events.
  */
-import { Fault, resourceKey, topicName, type KafkaChannel } from '@knative-kafka/common/core';
-import type { Admin, Logger, ResourceSource } from '@knative-kafka/common/io';
-import { channelStatus, readyOf, subscriptionStatus, type ResourceStatus, type TopicState } from './core/resource-status.ts';
+import { channelTopic, resourceKey, type KafkaChannel, type TopicState } from '@knative-kafka/common/core';
+import { ensureTopic, type Admin, type Logger, type ResourceSource } from '@knative-kafka/common/io';
+import { channelStatus, readyOf, subscriptionStatus, type ResourceStatus } from './core/resource-status.ts';
 
 export interface LocalReconcilerIo {
   readonly resources: ResourceSource;
-  readonly admin: Pick<Admin, 'createTopic' | 'describeTopic' | 'growTopic'>;
+  readonly admin: Pick<Admin, 'createTopic' | 'describeTopic' | 'growTopic' | 'setRetention'>;
   /** The consumer groups that run, by channel and Subscription. */
   readonly consumers: () => readonly { readonly channel: string; readonly subscription: string; readonly isReady: boolean }[];
   readonly channelUrl: (channel: { readonly namespace: string; readonly name: string }) => string;
@@ -73,36 +73,16 @@ export class LocalReconciler {
     const spec = JSON.stringify([channel.spec.numPartitions, channel.spec.replicationFactor, channel.spec.retentionMs]);
     const known = this.#topics.get(key);
     if (known?.state.isReady === true && known.spec === spec) return;
-    const state = await this.#ensureTopic(channel).catch((error: unknown): TopicState => {
-      if (!(error instanceof Fault)) throw error;
-      return { isReady: false, reason: error.code === 'TOPIC_REJECTED' ? 'TopicRejected' : 'KafkaUnavailable', message: error.message };
-    });
-    this.#topics.set(key, { spec, state });
+    this.#topics.set(key, { spec, state: await this.#ensureTopic(channel) });
   }
 
-  async #ensureTopic({ metadata, spec }: KafkaChannel): Promise<TopicState> {
-    const named = topicName(metadata);
+  async #ensureTopic(channel: KafkaChannel): Promise<TopicState> {
+    const named = channelTopic(channel);
     if ('problem' in named) return { isReady: false, reason: 'TopicNameInvalid', message: named.problem };
-    const { topic } = named;
-    const created = await this.#io.admin.createTopic({
-      topic,
-      partitions: spec.numPartitions,
-      replicationFactor: spec.replicationFactor,
-      config: { 'retention.ms': String(spec.retentionMs) },
-    });
-    if (created === 'created') {
-      this.#io.log.info({ topic, partitions: spec.numPartitions }, 'topic created');
-      return { isReady: true };
-    }
-    const found = await this.#io.admin.describeTopic(topic);
-    if (found !== undefined && found.partitions < spec.numPartitions) {
-      await this.#io.admin.growTopic(topic, spec.numPartitions);
-      this.#io.log.info({ topic, from: found.partitions, to: spec.numPartitions }, 'topic grown');
-    }
-    if (found !== undefined && found.partitions > spec.numPartitions) {
-      return { isReady: false, reason: 'TopicCannotShrink', message: `topic ${topic} has ${found.partitions} partitions, ${spec.numPartitions} asked: Kafka cannot take partitions away` };
-    }
-    return { isReady: true };
+    const { numPartitions: partitions, replicationFactor, retentionMs } = channel.spec;
+    const { state, changes } = await ensureTopic(this.#io.admin, named.topic, { partitions, replicationFactor, retentionMs });
+    for (const { reason, message } of changes) this.#io.log.info({ channel: resourceKey(channel.metadata), reason, topic: message }, 'topic changed');
+    return state;
   }
 
   #report(): void {

@@ -6,7 +6,7 @@ import { mkdirSync, createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { receiverSettings, startReceiver } from '@knative-kafka/channel-receiver';
 import { readSettings, resourceKey, type ManifestProblem } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, openResources } from '@knative-kafka/common/io';
+import { createKafkaClient, createLogger, createRegistry, openManifests } from '@knative-kafka/common/io';
 import { dispatcherSettings, startDispatcher } from '@knative-kafka/dispatcher';
 import type { StartOptions } from './config.ts';
 import { readyOf, readyText, type ResourceStatus } from './core/resource-status.ts';
@@ -44,7 +44,7 @@ export async function startStandalone(options: StartOptions, home: string, env: 
     const receiverConfig = { ...readSettings(receiverSettings, kafkaEnv), ...drainTimes.receiver, httpPort: options.httpPort };
     const dispatcherConfig = { ...readSettings(dispatcherSettings, kafkaEnv), ...drainTimes.dispatcher };
     const channelUrl = (channel: { readonly namespace: string; readonly name: string }): string => `http://127.0.0.1:${receiverConfig.httpPort}/${resourceKey(channel)}`;
-    const resources = await openResources({ dir: options.manifestsDir, clusterDomain: receiverConfig.clusterDomain, channelUrl, log });
+    const resources = await openManifests({ dir: options.manifestsDir, clusterDomain: receiverConfig.clusterDomain, channelUrl, log });
     stops.push(() => resources.close());
     const connection = { brokers, clientId: 'knative-kafka', requestTimeoutMs: receiverConfig.kafkaRequestTimeoutMs, connectTimeoutMs: receiverConfig.kafkaConnectTimeoutMs };
     const kafka = createKafkaClient(connection, receiverConfig.kafkaClient, dispatcherConfig.consumerClient, log);

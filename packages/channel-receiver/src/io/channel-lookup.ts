@@ -1,7 +1,7 @@
 /**
  * Which KafkaChannels there are, as routes, kept up to date with the resources and with their topics' limits.
  */
-import { channelHosts, describeError, resourceKey, topicName } from '@knative-kafka/common/core';
+import { channelHosts, channelTopic, describeError, resourceKey } from '@knative-kafka/common/core';
 import type { Admin, Logger, ResourceSource } from '@knative-kafka/common/io';
 import { channelAddresses, type ChannelAddresses } from '../core/channel-address.ts';
 import { StickyPartition } from '../core/partition-key.ts';
@@ -36,8 +36,9 @@ export function watchChannels(options: {
   const rebuild = (): void => {
     const { channels } = resources.snapshot();
     const wanted = new Map(
-      channels.flatMap(({ metadata }) => {
-        const named = topicName(metadata);
+      channels.flatMap((channel) => {
+        const { metadata } = channel;
+        const named = channelTopic(channel);
         return 'topic' in named ? [[resourceKey(metadata), { metadata, topic: named.topic }] as const] : []; // else it cannot have a topic
       }),
     );

@@ -19,7 +19,11 @@ export type FaultCode =
   | 'CLOSED' // ours: asked of something that is shutting down
   | 'SETTINGS_INVALID'
   | 'MANIFEST_INVALID'
-  | 'DESTINATION_UNRESOLVED';
+  | 'DESTINATION_UNRESOLVED'
+  | 'KUBERNETES_UNAVAILABLE' // no API server answers, or it cannot now (429, 5xx)
+  | 'KUBERNETES_CONFLICT' // somebody else changed or made the object (409)
+  | 'KUBERNETES_EXPIRED' // a watch or a page goes on from a state that is forgotten (410)
+  | 'KUBERNETES_REFUSED'; // the API server understood and will not: forbidden, invalid
 
 export class Fault extends Error {
   override readonly name = 'Fault';

@@ -87,16 +87,26 @@ export function resourceName(env: string, options: About<string>): Setting<strin
   return setting<string | undefined>(env, 'namespace/name', options, false, (text) => (/^[a-z0-9.-]+\/[a-z0-9.-]+$/.test(text) ? text : undefined));
 }
 
+const serversExpected = 'host:port, several separated by commas';
+
 /** Kafka bootstrap servers, `host:port` separated by commas. */
 export function bootstrapServers(env: string, options: About<string>): Setting<readonly string[]> {
-  return setting<readonly string[]>(env, 'host:port, several separated by commas', options, true, (text) => {
-    const servers = text.split(',').map((server) => server.trim());
-    const isServer = (server: string): boolean => {
-      const portText = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:,/]+):(\d{1,5})$/.exec(server)?.[1];
-      return portText !== undefined && Number(portText) >= 1 && Number(portText) <= 65_535;
-    };
-    return servers.every(isServer) ? servers : undefined;
-  });
+  return setting(env, serversExpected, options, true, parseBootstrapServers);
+}
+
+/** The same where they may come from elsewhere. */
+export function optionalBootstrapServers(env: string, options: About<string>): Setting<readonly string[] | undefined> {
+  return setting<readonly string[] | undefined>(env, serversExpected, options, false, parseBootstrapServers);
+}
+
+/** @returns undefined when one of them is no `host:port` */
+export function parseBootstrapServers(text: string): readonly string[] | undefined {
+  const servers = text.split(',').map((server) => server.trim());
+  const isServer = (server: string): boolean => {
+    const portText = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:,/]+):(\d{1,5})$/.exec(server)?.[1];
+    return portText !== undefined && Number(portText) >= 1 && Number(portText) <= 65_535;
+  };
+  return servers.every(isServer) ? servers : undefined;
 }
 
 /**

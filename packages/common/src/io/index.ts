@@ -1,11 +1,20 @@
 /** The other door of common: adapters to the world that two or more services need. */
 export * from './http-server.ts';
 export * from './kafka/client.ts';
+export * from './kafka/ensure-topic.ts';
 export * from './kafka/health.ts';
+export * from './kafka/mounted-secret.ts';
 export { commitMetadataLimitBytes } from './kafka/port.ts';
 export type * from './kafka/port.ts';
+export * from './kubernetes/backoff.ts';
+export { createKubernetesApi, type ClosableKubernetesApi, type KubernetesApiOptions } from './kubernetes/client.ts';
+export { objectKey, startInformer, type InformerTuning } from './kubernetes/informer.ts';
+export type * from './kubernetes/port.ts';
+export { TokenBucket } from './kubernetes/token-bucket.ts';
+export { apiVersionOf, resourceTypes } from './kubernetes/types.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './resources/open-resources.ts';
 export type * from './resources/port.ts';
 export * from './shutdown.ts';
+export { sleep } from './sleep.ts';

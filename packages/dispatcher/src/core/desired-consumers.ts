@@ -1,7 +1,7 @@
 /**
  * From resources to the consumer groups this process should run.
  */
-import { consumerGroupId, deliveryOrderAnnotation, deliveryOrders, effectiveDelivery, resourceKey, topicName, type Delivery, type DeliveryOrder, type KafkaChannel, type Resources } from '@knative-kafka/common/core';
+import { channelTopic, consumerGroupId, deliveryOrderAnnotation, deliveryOrders, effectiveDelivery, resourceKey, type Delivery, type DeliveryOrder, type KafkaChannel, type Resources } from '@knative-kafka/common/core';
 
 /** Where requests go. */
 export interface Endpoint {
@@ -57,7 +57,7 @@ export function desiredConsumers({ channels, subscriptions }: Pick<Resources, 'c
   for (const candidate of channels) {
     const key = resourceKey(candidate.metadata);
     if (channel !== undefined && channel !== key) continue;
-    const named = topicName(candidate.metadata);
+    const named = channelTopic(candidate);
     if ('problem' in named) continue; // it cannot have a topic, and its own condition says so
     for (const subscriber of candidate.spec.subscribers) {
       const destination = destinationOf(candidate, subscriber, defaults);

@@ -10,9 +10,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { deadLetterTopicName, Fault, ProducePump, type IncomingRecord, type OutgoingRecord } from '@knative-kafka/common/core';
-import type { Admin, KafkaClient, Logger, Producer } from '@knative-kafka/common/io';
+import { sleep, type Admin, type KafkaClient, type Logger, type Producer } from '@knative-kafka/common/io';
 import { headerRoomBytes, toDeadLetterRecord, type DeadLetter } from '../core/dead-letter-record.ts';
-import { sleep } from './sleep.ts';
 
 export interface DeadLetterTopics {
   /**

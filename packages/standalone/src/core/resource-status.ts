@@ -1,7 +1,7 @@
 /**
  * The status of every resource on this machine, as its controller would write it in a cluster.
  */
-import { resourceKey, withReady, type Condition, type KafkaChannel, type SubscriptionState } from '@knative-kafka/common/core';
+import { resourceKey, withReady, type Condition, type KafkaChannel, type SubscriptionState, type TopicState } from '@knative-kafka/common/core';
 
 export interface ResourceStatus {
   readonly kind: 'KafkaChannel' | 'Subscription';
@@ -11,9 +11,6 @@ export interface ResourceStatus {
   /** Where events of a channel go, or where those of a Subscription are delivered. */
   readonly url: string | undefined;
 }
-
-/** What became of a channel's topic. */
-export type TopicState = { readonly isReady: true } | { readonly isReady: false; readonly reason: string; readonly message: string };
 
 export function channelStatus(channel: KafkaChannel, topic: TopicState | undefined, url: string, previous: ResourceStatus | undefined, nowMs: number): ResourceStatus {
   const topicReady: Condition =

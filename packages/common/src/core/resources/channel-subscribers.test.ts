@@ -7,7 +7,7 @@ import type { Subscription, SubscriptionSpec } from './subscription.ts';
 
 const lookups: DestinationLookups = {
   hasService: (namespace, name) => `${namespace}/${name}` === 'shop/display',
-  channelUrl: (namespace, name) => `http://localhost:8080/${namespace}/${name}`,
+  addresses: ({ namespace, name }) => [{ name: 'http', url: `http://localhost:8080/${namespace}/${name}` }],
   clusterDomain: 'cluster.local',
 };
 
@@ -111,7 +111,7 @@ describe('fillSubscribers', () => {
       'the own dead letter sink, resolved',
       { deadLetterSink: { ref: { apiVersion: 'v1', kind: 'Service', name: 'display' }, uri: '/dead', audience: 'x' } },
       sink,
-      { deadLetterSink: { uri: 'http://display.shop.svc.cluster.local/dead' } },
+      { deadLetterSink: { uri: 'http://display.shop.svc.cluster.local/dead', audience: 'x' } },
     ],
     ["the channel's format beside the own", { retry: 2 }, { format: 'json' }, { retry: 2, format: 'json' }],
   ])('merges delivery: %s', (_name, own, ofChannel, merged) => {

@@ -11,7 +11,7 @@
  */
 import type { Condition } from './conditions.ts';
 import type { DeliverySpec } from './delivery.ts';
-import type { DestinationLookups, ResolvedDestination } from './destination.ts';
+import type { Destination, DestinationLookups, ResolvedDestination } from './destination.ts';
 import { resolveDestination } from './destination.ts';
 import type { KafkaChannel, Subscriber } from './kafka-channel.ts';
 import { resourceId, resourceKey } from './metadata.ts';
@@ -21,10 +21,13 @@ import type { Subscription } from './subscription.ts';
 export interface PhysicalSubscription {
   readonly subscriberUri?: string;
   readonly subscriberCACerts?: string;
+  readonly subscriberAudience?: string;
   readonly replyUri?: string;
   readonly replyCACerts?: string;
+  readonly replyAudience?: string;
   readonly deadLetterSinkUri?: string;
   readonly deadLetterSinkCACerts?: string;
+  readonly deadLetterSinkAudience?: string;
 }
 
 export interface SubscriptionState {
@@ -64,11 +67,11 @@ export function fillSubscribers(
   const states = subscriptions.map((subscription): SubscriptionState => {
     const found = findChannel(subscription, byKey);
     if ('problem' in found) return notAdded(subscription, 'Unknown', 'ChannelReferenceFailed', found.problem);
-    const resolved = resolveAll(subscription, found.channel, lookups);
+    const resolved = resolveSubscription(subscription, channelSink(found.channel, lookups), lookups);
     if ('error' in resolved) return notAdded(subscription, 'False', resolved.error.reason, resolved.error.message);
     const key = resourceKey(found.channel.metadata);
     const subscribers = subscribersByKey.get(key) ?? [];
-    subscribers.push(toSubscriber(subscription, found.channel, resolved));
+    subscribers.push(subscriberEntry(subscription, found.channel.spec.delivery, resolved));
     subscribersByKey.set(key, subscribers);
     return {
       subscription,
@@ -123,46 +126,68 @@ function findChannel(
     : { channel };
 }
 
-/** Subscriber, reply, dead letter sink, in this order; the first that cannot be resolved is the answer. */
-function resolveAll(
-  subscription: Subscription,
-  channel: KafkaChannel,
+/** What the dead letter sink of a channel was resolved to; undefined where it has none. */
+function channelSink({ metadata, spec }: KafkaChannel, lookups: DestinationLookups): ResolvedDestination | undefined {
+  const sink = spec.delivery?.deadLetterSink;
+  if (sink === undefined) return undefined;
+  const resolved = resolveDestination(sink, 'deadLetterSink', metadata.namespace, lookups);
+  if (!('error' in resolved)) return resolved;
+  const where = `spec.delivery.deadLetterSink of ${resourceId('KafkaChannel', metadata)}`;
+  return { error: { ...resolved.error, message: `${where}: ${resolved.error.message}` } };
+}
+
+/**
+ * Resolves the subscriber, the reply and the dead letter sink of a Subscription, in this order.
+ *
+ * @param sinkOfChannel counts where the Subscription has no dead letter sink of its own
+ * @returns the first one that cannot be resolved is the answer
+ */
+export function resolveSubscription(
+  { metadata: { namespace }, spec: { subscriber, reply, delivery } }: Subscription,
+  sinkOfChannel: ResolvedDestination | undefined,
   lookups: DestinationLookups,
 ): PhysicalSubscription | Extract<ResolvedDestination, { error: unknown }> {
-  const { subscriber, reply, delivery } = subscription.spec;
-  const ownSink = delivery?.deadLetterSink;
-  const sink = ownSink ?? channel.spec.delivery?.deadLetterSink;
-  const ofChannel = ownSink === undefined ? ` of ${resourceId('KafkaChannel', channel.metadata)}` : '';
   const wanted = [
     ['subscriber', reply === undefined ? (subscriber ?? {}) : subscriber, 'spec.subscriber'],
     ['reply', reply, 'spec.reply'],
-    ['deadLetterSink', sink, `spec.delivery.deadLetterSink${ofChannel}`],
+    ['deadLetterSink', delivery?.deadLetterSink, 'spec.delivery.deadLetterSink'],
   ] as const;
-  const uris: Partial<Record<keyof PhysicalSubscription, string>> = {};
+  const physical: Partial<Record<keyof PhysicalSubscription, string>> = {};
   for (const [role, destination, where] of wanted) {
-    if (destination === undefined) continue;
-    const resolved = resolveDestination(destination, role, subscription.metadata.namespace, lookups);
-    if ('error' in resolved) return { error: { ...resolved.error, message: `${where}: ${resolved.error.message}` } };
-    uris[`${role}Uri`] = resolved.uri;
-    if (destination.CACerts !== undefined) uris[`${role}CACerts`] = destination.CACerts;
+    const resolved =
+      destination !== undefined ? resolveDestination(destination, role, namespace, lookups)
+      : role === 'deadLetterSink' ? sinkOfChannel
+      : undefined;
+    if (resolved === undefined) continue;
+    if ('error' in resolved) {
+      if (destination === undefined) return resolved;
+      return { error: { ...resolved.error, message: `${where}: ${resolved.error.message}` } };
+    }
+    physical[`${role}Uri`] = resolved.uri;
+    if (resolved.CACerts !== undefined) physical[`${role}CACerts`] = resolved.CACerts;
+    if (resolved.audience !== undefined) physical[`${role}Audience`] = resolved.audience;
   }
-  return uris;
+  return physical;
 }
 
-function toSubscriber(subscription: Subscription, channel: KafkaChannel, uris: PhysicalSubscription): Subscriber {
-  const { uid, name, generation } = subscription.metadata;
-  const { subscriberUri, subscriberCACerts, replyUri, replyCACerts, deadLetterSinkUri, deadLetterSinkCACerts } = uris;
-  const delivery = mergedDelivery(subscription.spec.delivery, channel.spec.delivery, deadLetterSinkUri, deadLetterSinkCACerts);
-  return {
-    uid,
-    name,
-    generation,
-    ...(subscriberUri === undefined ? {} : { subscriberUri }),
-    ...(subscriberCACerts === undefined ? {} : { subscriberCACerts }),
-    ...(replyUri === undefined ? {} : { replyUri }),
-    ...(replyCACerts === undefined ? {} : { replyCACerts }),
-    ...(delivery === undefined ? {} : { delivery }),
+/**
+ * The entry of `spec.subscribers` for a Subscription.
+ *
+ * @param ofChannel `spec.delivery` of the channel
+ */
+export function subscriberEntry(
+  { metadata: { uid, name, generation }, spec }: Subscription,
+  ofChannel: DeliverySpec | undefined,
+  physical: PhysicalSubscription,
+): Subscriber {
+  const { deadLetterSinkUri, deadLetterSinkCACerts, deadLetterSinkAudience, ...endpoints } = physical;
+  const sink = deadLetterSinkUri === undefined ? undefined : {
+    uri: deadLetterSinkUri,
+    ...(deadLetterSinkCACerts === undefined ? {} : { CACerts: deadLetterSinkCACerts }),
+    ...(deadLetterSinkAudience === undefined ? {} : { audience: deadLetterSinkAudience }),
   };
+  const delivery = mergedDelivery(spec.delivery, ofChannel, sink);
+  return { uid, name, generation, ...endpoints, ...(delivery === undefined ? {} : { delivery }) };
 }
 
 /**
@@ -174,15 +199,14 @@ function toSubscriber(subscription: Subscription, channel: KafkaChannel, uris: P
 function mergedDelivery(
   own: DeliverySpec | undefined,
   channel: DeliverySpec | undefined,
-  deadLetterSinkUri: string | undefined,
-  CACerts: string | undefined,
+  deadLetterSink: Destination | undefined,
 ): DeliverySpec | undefined {
   const words = own ?? channel;
-  if (words === undefined) return undefined;
-  const format = own?.format ?? channel?.format;
+  if (words === undefined && deadLetterSink === undefined) return undefined;
   const merged: { -readonly [Field in keyof DeliverySpec]: DeliverySpec[Field] } = { ...words };
+  const format = own?.format ?? channel?.format;
   if (format !== undefined) merged.format = format;
-  if (deadLetterSinkUri === undefined) delete merged.deadLetterSink;
-  else merged.deadLetterSink = CACerts === undefined ? { uri: deadLetterSinkUri } : { uri: deadLetterSinkUri, CACerts };
+  if (deadLetterSink === undefined) delete merged.deadLetterSink;
+  else merged.deadLetterSink = deadLetterSink;
   return merged;
 }

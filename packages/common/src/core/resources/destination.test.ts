@@ -1,10 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import type { Destination, DestinationLookups, DestinationRole } from './destination.ts';
+import type { Address, Destination, DestinationLookups, DestinationRole } from './destination.ts';
 import { resolveDestination, resolveReference } from './destination.ts';
 
+const objects: Record<string, readonly Address[]> = {
+  'messaging.knative.dev/v1 KafkaChannel shop/orders': [{ name: 'http', url: 'http://localhost:8080/shop/orders' }],
+  'messaging.knative.dev/v1 KafkaChannel shop/both': [
+    { name: 'https', url: 'https://both.shop/shop/both', CACerts: 'PEM', audience: 'both' },
+    { name: 'http', url: 'http://both.shop' },
+  ],
+  'serving.knative.dev/v1 Service shop/display': [{ url: 'http://display.shop.example.com' }],
+  'flows.knative.dev/v1 Sequence shop/new': [{}],
+  'flows.knative.dev/v1 Sequence shop/none': [],
+  'flows.knative.dev/v1 Sequence shop/odd': [{ url: 'http:///steps' }],
+};
 const lookups: DestinationLookups = {
   hasService: (namespace, name) => `${namespace}/${name}` === 'shop/display',
-  channelUrl: (namespace, name) => (`${namespace}/${name}` === 'shop/orders' ? 'http://localhost:8080/shop/orders' : undefined),
+  addresses: ({ apiVersion, kind, namespace, name }) => objects[`${apiVersion} ${kind} ${namespace}/${name}`] ?? { problem: `${kind} ${namespace}/${name} does not exist` },
   clusterDomain: 'cluster.local',
 };
 const resolve = (destination: Destination, role: DestinationRole = 'subscriber'): unknown =>
@@ -28,13 +39,13 @@ describe('resolveDestination', () => {
   it.each<[string, Destination, string]>([
     ['a Service', { ref: service }, 'http://display.shop.svc.cluster.local'],
     ['a Service that is named with its namespace', { ref: { ...service, namespace: 'shop' } }, 'http://display.shop.svc.cluster.local'],
-    ['a Service with certificates', { ref: service, CACerts: 'PEM' }, 'https://display.shop.svc.cluster.local'],
     ['a Service and a path', { ref: service, uri: '/update' }, 'http://display.shop.svc.cluster.local/update'],
     ['a Service and a path without a slash', { ref: service, uri: 'update' }, 'http://display.shop.svc.cluster.local/update'],
     ['a Service and a query', { ref: service, uri: '?x=1' }, 'http://display.shop.svc.cluster.local?x=1'],
     ['a Service and nothing', { ref: service, uri: '' }, 'http://display.shop.svc.cluster.local'],
     ['a KafkaChannel', { ref: channel }, 'http://localhost:8080/shop/orders'],
-    ['a KafkaChannel of the older version', { ref: { ...channel, apiVersion: 'messaging.knative.dev/v1beta1' } }, 'http://localhost:8080/shop/orders'],
+    ['another kind with an address', { ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'display' } }, 'http://display.shop.example.com'],
+    ['an address by its name, of an object with several', { ref: { ...channel, name: 'both', address: 'http' } }, 'http://both.shop'],
     ['a KafkaChannel by the name of its address', { ref: { ...channel, address: 'http' } }, 'http://localhost:8080/shop/orders'],
     ['a KafkaChannel and a path', { ref: channel, uri: '/other' }, 'http://localhost:8080/other'],
   ])('finds %s', (_name, destination, uri) => {
@@ -59,8 +70,10 @@ describe('resolveDestination', () => {
     ['a Service that is not there', { ref: { ...service, name: 'nope' } }, /Service shop\/nope does not exist/],
     ['a channel that is not there', { ref: { ...channel, name: 'nope' } }, /KafkaChannel shop\/nope does not exist/],
     ['another namespace', { ref: { ...service, namespace: 'bank' } }, /Service bank\/display is in another namespace/],
-    ['another kind', { ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'display' } }, /cannot resolve serving.knative.dev\/v1 Service/],
-    ['a KafkaChannel of nobody', { ref: { ...channel, apiVersion: 'v1' } }, /cannot resolve v1 KafkaChannel/],
+    ['a kind that is not there', { ref: { ...channel, apiVersion: 'v1' } }, /KafkaChannel shop\/orders does not exist/],
+    ['an object without an address', { ref: { apiVersion: 'flows.knative.dev/v1', kind: 'Sequence', name: 'none' } }, /Sequence shop\/none has no address yet/],
+    ['an object whose address has no url', { ref: { apiVersion: 'flows.knative.dev/v1', kind: 'Sequence', name: 'new' } }, /status.address.url is empty/],
+    ['an object whose address has no host', { ref: { apiVersion: 'flows.knative.dev/v1', kind: 'Sequence', name: 'odd' } }, /the address of Sequence shop\/odd is not a valid URL/],
     ['no apiVersion', { ref: { kind: 'Service', name: 'display' } }, /no apiVersion/],
     ['a group in its place', { ref: { group: 'messaging.knative.dev', kind: 'KafkaChannel', name: 'orders' } }, /no apiVersion/],
     ['an address that the channel has not', { ref: { ...channel, address: 'https' } }, /no address named "https"/],
@@ -69,6 +82,16 @@ describe('resolveDestination', () => {
     expect(resolve(destination)).toEqual({
       error: { reason: 'SubscriberResolveFailed', message: expect.stringMatching(message) as string },
     });
+  });
+
+  it.each<[string, Destination, object]>([
+    ['those of the address', { ref: { ...channel, name: 'both' } }, { uri: 'https://both.shop/shop/both', CACerts: 'PEM', audience: 'both' }],
+    ['those of the address, with a path', { ref: { ...channel, name: 'both' }, uri: '/x' }, { uri: 'https://both.shop/x', CACerts: 'PEM', audience: 'both' }],
+    ['its own before those of the address', { ref: { ...channel, name: 'both' }, CACerts: 'OWN', audience: 'mine' }, { uri: 'https://both.shop/shop/both', CACerts: 'OWN', audience: 'mine' }],
+    ['its own, for a Service, which is then asked by TLS', { ref: service, CACerts: 'OWN' }, { uri: 'https://display.shop.svc.cluster.local', CACerts: 'OWN' }],
+    ['its own beside a uri', { uri: 'https://host/', CACerts: 'OWN' }, { uri: 'https://host/', CACerts: 'OWN' }],
+  ])('takes certificates and audience: %s', (_name, destination, expected) => {
+    expect(resolve(destination)).toEqual(expected);
   });
 
   it.each<[DestinationRole, string]>([

@@ -26,11 +26,27 @@ export interface Destination {
   readonly audience?: string;
 }
 
+/** Where an object takes events: `status.address`, or one of `status.addresses`. */
+export interface Address {
+  readonly name?: string;
+  readonly url?: string;
+  readonly CACerts?: string;
+  readonly audience?: string;
+}
+
+/** A reference with everything filled in. */
+export interface ObjectId {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** What resolving needs to know about the other resources. */
 export interface DestinationLookups {
   hasService(namespace: string, name: string): boolean;
-  /** URL that takes the events of a KafkaChannel; undefined if there is no such channel. */
-  channelUrl(namespace: string, name: string): string | undefined;
+  /** The addresses of an object that is no Service, the preferred one first; or why they are not known. */
+  addresses(object: ObjectId): readonly Address[] | { readonly problem: string };
   /** Usually `cluster.local`. */
   readonly clusterDomain: string;
 }
@@ -44,8 +60,15 @@ const reasons = {
   deadLetterSink: 'DeadLetterSinkResolveFailed',
 } as const satisfies Record<DestinationRole, string>;
 
+/** A Destination's URL, and what goes with it. */
+export interface ResolvedAddress {
+  readonly uri: string;
+  readonly CACerts?: string;
+  readonly audience?: string;
+}
+
 export type ResolvedDestination =
-  | { readonly uri: string }
+  | ResolvedAddress
   | { readonly error: { readonly reason: (typeof reasons)[DestinationRole]; readonly message: string } };
 
 /**
@@ -53,6 +76,7 @@ export type ResolvedDestination =
  *
  * `uri` alone must be absolute (http or https, with a host) and comes back as written. `ref` is looked up in the
  * namespace of the resource that has the Destination; a `uri` beside it is resolved relative to the object's address.
+ * Certificates and audience are the Destination's own where it has them, else the address's.
  *
  * @param namespace of the resource that has the Destination
  */
@@ -63,10 +87,22 @@ export function resolveDestination(
   lookups: DestinationLookups,
 ): ResolvedDestination {
   const answer = resolve(destination, namespace, lookups);
-  return 'uri' in answer ? answer : { error: { reason: reasons[role], message: answer.problem } };
+  if ('problem' in answer) return { error: { reason: reasons[role], message: answer.problem } };
+  const CACerts = destination.CACerts ?? answer.CACerts;
+  const audience = destination.audience ?? answer.audience;
+  return {
+    uri: answer.uri,
+    ...(CACerts === undefined ? {} : { CACerts }),
+    ...(audience === undefined ? {} : { audience }),
+  };
 }
 
-type Answer = { readonly uri: string } | { readonly problem: string };
+/** `KafkaChannel shop/orders`: the object that a reference means, for people. */
+export function describeReference(ref: ObjectReference, namespace: string): string {
+  return `${ref.kind} ${ref.namespace ?? namespace}/${ref.name}`;
+}
+
+type Answer = ResolvedAddress | { readonly problem: string };
 
 function resolve(destination: Destination, namespace: string, lookups: DestinationLookups): Answer {
   const { ref, uri } = destination;
@@ -80,33 +116,42 @@ function resolve(destination: Destination, namespace: string, lookups: Destinati
   }
   const base = addressOf(ref, destination.CACerts !== undefined, namespace, lookups);
   if ('problem' in base || uri === undefined) return base;
-  return checkUrl(resolveReference(base.uri, uri), 'ref with uri');
+  const relative = checkUrl(resolveReference(base.uri, uri), 'ref with uri');
+  return 'problem' in relative ? relative : { ...base, uri: relative.uri };
 }
 
 function addressOf(ref: ObjectReference, isTls: boolean, namespace: string, lookups: DestinationLookups): Answer {
+  const { kind, name, apiVersion } = ref;
   const refNamespace = ref.namespace ?? namespace;
-  const object = `${ref.kind} ${refNamespace}/${ref.name}`;
+  const object = describeReference(ref, namespace);
   if (refNamespace !== namespace) {
     return { problem: `${object} is in another namespace; only objects in ${namespace} can be referred to` };
   }
-  if (ref.apiVersion === undefined) return { problem: `ref to ${object} has no apiVersion` };
-  if (ref.apiVersion === 'v1' && ref.kind === 'Service') {
-    if (!lookups.hasService(refNamespace, ref.name)) return { problem: `${object} does not exist` };
-    return { uri: `${isTls ? 'https' : 'http'}://${ref.name}.${refNamespace}.svc.${lookups.clusterDomain}` };
+  if (apiVersion === undefined) return { problem: `ref to ${object} has no apiVersion` };
+  if (apiVersion === 'v1' && kind === 'Service') {
+    if (!lookups.hasService(refNamespace, name)) return { problem: `${object} does not exist` };
+    return { uri: `${isTls ? 'https' : 'http'}://${name}.${refNamespace}.svc.${lookups.clusterDomain}` };
   }
-  if (ref.kind === 'KafkaChannel' && ref.apiVersion.startsWith('messaging.knative.dev/')) {
-    const url = lookups.channelUrl(refNamespace, ref.name);
-    if (url === undefined) return { problem: `${object} does not exist` };
-    if (ref.address !== undefined && ref.address !== 'http') {
-      return { problem: `${object} has no address named ${JSON.stringify(ref.address)}, only http` };
-    }
-    return { uri: url };
+  const addresses = lookups.addresses({ apiVersion, kind, namespace: refNamespace, name });
+  if ('problem' in addresses) return addresses;
+  const address = ref.address === undefined ? addresses[0] : addresses.find((each) => each.name === ref.address);
+  if (address === undefined && ref.address !== undefined) {
+    const names = addresses.map((each) => each.name).filter((each) => each !== undefined);
+    const known = names.length === 0 ? '' : `, only ${names.join(', ')}`;
+    return { problem: `${object} has no address named ${JSON.stringify(ref.address)}${known}` };
   }
-  const known = 'v1 Service and messaging.knative.dev KafkaChannel';
-  return { problem: `cannot resolve ${ref.apiVersion} ${object}: only ${known} are known` };
+  if (address?.url === undefined) return { problem: `${object} has no address yet: its status.address.url is empty` };
+  const checked = checkUrl(address.url, `the address of ${object}`);
+  if ('problem' in checked) return checked;
+  const { CACerts, audience } = address;
+  return {
+    uri: address.url,
+    ...(CACerts === undefined ? {} : { CACerts }),
+    ...(audience === undefined ? {} : { audience }),
+  };
 }
 
-function checkUrl(url: string, what: string): Answer {
+function checkUrl(url: string, what: string): { readonly uri: string } | { readonly problem: string } {
   const shown = JSON.stringify(url);
   if (!hasScheme(url)) return { problem: `${what} must be an absolute URL such as http://host/path, found ${shown}` };
   if (!/^https?:\/\//i.test(url)) return { problem: `${what} must begin with http:// or https://, found ${shown}` };

@@ -17,4 +17,12 @@ describe('features', () => {
     const elsewhere = [configMap('shop', { 'dead-letter-topic': 'enabled' }), configMap('knative-eventing', { 'dead-letter-topic': 'enabled' }, 'other')];
     expect(readFeatures(elsewhere, 'knative-eventing').isDeadLetterTopicEnabled).toBe(false);
   });
+
+  it.each([
+    [{ 'channels-topic-template': 'events.{{ .Name }}' }, 'events.{{ .Name }}'],
+    [{ 'channels-topic-template': '  ' }, 'knative-messaging-kafka.{{ .Namespace }}.{{ .Name }}'],
+    [{}, 'knative-messaging-kafka.{{ .Namespace }}.{{ .Name }}'],
+  ])('channels-topic-template of %j is %s', (data, expected) => {
+    expect(readFeatures([configMap('knative-eventing', data)], 'knative-eventing').channelsTopicTemplate).toBe(expected);
+  });
 });

@@ -1,9 +1,10 @@
 /**
  * KafkaChannel: its type, its defaults and the rules that its schema cannot state.
  *
- * @see crds/kafka-channel.yaml, the source of truth for the shape
+ * @see helm/knative-kafka/files/crds/kafka-channel.yaml, the source of truth for the shape
  */
 import type { DeliverySpec } from './delivery.ts';
+import { topicName } from '../kafka-names.ts';
 import { deliveryProblems, durationProblem, parseDurationMs } from './delivery.ts';
 import type { FieldProblem } from './field-problem.ts';
 import type { Manifest, ObjectMeta } from './metadata.ts';
@@ -11,7 +12,7 @@ import { parseMetadata } from './metadata.ts';
 
 /** On a Subscription, or on a KafkaChannel for all its Subscriptions: one of `deliveryOrders`. */
 export const deliveryOrderAnnotation = 'kafka.eventing.knative.dev/delivery.order';
-/** On a KafkaChannel: the name of the Kafka Secret to use. */
+/** On a KafkaChannel: the name of the Kafka Secret to use. In its `status.annotations`: the one in use. */
 export const kafkaSecretAnnotation = 'kafka.eventing.knative.dev/kafka-secret';
 
 /** Values of `deliveryOrderAnnotation`; the first is the default. */
@@ -30,10 +31,24 @@ export interface Subscriber {
   readonly subscriberUri?: string;
   /** PEM; beside those of the system. The same for `replyCACerts`. */
   readonly subscriberCACerts?: string;
+  /** OIDC. */
+  readonly subscriberAudience?: string;
   readonly replyUri?: string;
   readonly replyCACerts?: string;
+  readonly replyAudience?: string;
   /** Merged with the channel's; the dead letter sink is a `uri`. */
   readonly delivery?: DeliverySpec;
+}
+
+/** In `status.annotations`: the topic that was made. The name is eventing-kafka-broker's, whose topics are taken over. */
+export const topicAnnotation = 'default.topic';
+
+/** What a controller has settled about a KafkaChannel, whatever its settings say later. */
+export interface RecordedChannel {
+  /** The topic that has the events. */
+  readonly topic?: string;
+  /** Name of the Kafka Secret of the cluster that has the topic. */
+  readonly kafkaSecret?: string;
 }
 
 /** A KafkaChannel as its schema lets it through, with the schema's defaults. */
@@ -45,6 +60,7 @@ export interface KafkaChannelManifest extends Manifest {
     readonly delivery?: DeliverySpec;
     readonly subscribers?: readonly (Omit<Subscriber, 'generation'> & { readonly generation?: number })[];
   };
+  readonly status?: { readonly annotations?: Readonly<Record<string, string>> };
 }
 
 export interface KafkaChannel {
@@ -58,6 +74,8 @@ export interface KafkaChannel {
     readonly delivery?: DeliverySpec;
     readonly subscribers: readonly Subscriber[];
   };
+  /** Absent until a controller has seen the channel, and where there is none. */
+  readonly recorded?: RecordedChannel;
 }
 
 /** `PT168H`, which is also the schema's default. */
@@ -89,6 +107,7 @@ export function parseKafkaChannel(manifest: KafkaChannelManifest): {
         ...(delivery === undefined ? {} : { delivery }),
         subscribers: subscribers.map(parseSubscriber),
       },
+      ...recordedOf(manifest.status?.annotations),
     },
     problems: [
       ...deliveryOrderProblems(metadata),
@@ -100,18 +119,35 @@ export function parseKafkaChannel(manifest: KafkaChannelManifest): {
   };
 }
 
+function recordedOf(annotations: Readonly<Record<string, string>> | undefined): Pick<KafkaChannel, 'recorded'> {
+  const topic = annotations?.[topicAnnotation];
+  const kafkaSecret = annotations?.[kafkaSecretAnnotation];
+  if (topic === undefined && kafkaSecret === undefined) return {};
+  return { recorded: { ...(topic === undefined ? {} : { topic }), ...(kafkaSecret === undefined ? {} : { kafkaSecret }) } };
+}
+
+const endpointFields = ['subscriberUri', 'subscriberCACerts', 'subscriberAudience', 'replyUri', 'replyCACerts', 'replyAudience'] as const;
+
 function parseSubscriber(entry: NonNullable<KafkaChannelManifest['spec']['subscribers']>[number]): Subscriber {
-  const { uid, name, generation = 1, subscriberUri, subscriberCACerts, replyUri, replyCACerts, delivery } = entry;
+  const { uid, name, generation = 1, delivery } = entry;
+  const endpoints: Partial<Record<(typeof endpointFields)[number], string>> = {};
+  for (const field of endpointFields) if (entry[field] !== undefined) endpoints[field] = entry[field];
   return {
     uid,
     generation,
     ...(name === undefined ? {} : { name }),
-    ...(subscriberUri === undefined ? {} : { subscriberUri }),
-    ...(subscriberCACerts === undefined ? {} : { subscriberCACerts }),
-    ...(replyUri === undefined ? {} : { replyUri }),
-    ...(replyCACerts === undefined ? {} : { replyCACerts }),
+    ...endpoints,
     ...(delivery === undefined ? {} : { delivery }),
   };
+}
+
+/**
+ * The topic of a KafkaChannel: the recorded one, else the one that the template would make today.
+ *
+ * @returns the name, or what is wrong with it
+ */
+export function channelTopic({ metadata, recorded }: KafkaChannel): { topic: string } | { problem: string } {
+  return recorded?.topic === undefined ? topicName(metadata) : { topic: recorded.topic };
 }
 
 /** A delivery order that does not exist: it would quietly become `ordered`. */

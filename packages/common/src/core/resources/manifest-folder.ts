@@ -98,9 +98,13 @@ export function nextFolderState(
   // Subscriptions first: an entry of spec.subscribers carries the generation of its Subscription.
   const filled = fillSubscribers(channels, ofKind('Subscription').map(count), {
     hasService: (namespace, name) => placed.has(resourceId('Service', { namespace, name })),
-    channelUrl: (namespace, name) => {
-      const channel = { namespace, name };
-      return placed.has(resourceId('KafkaChannel', channel)) ? settings.channelUrl(channel) : undefined;
+    addresses: ({ apiVersion, kind, namespace, name }) => {
+      const object = resourceId(kind, { namespace, name });
+      if (kind !== 'KafkaChannel' || !apiVersion.startsWith('messaging.knative.dev/')) {
+        return { problem: `cannot resolve ${apiVersion} ${object}: only v1 Service and messaging.knative.dev KafkaChannel are known` };
+      }
+      if (!placed.has(object)) return { problem: `${object} does not exist` };
+      return [{ name: 'http', url: settings.channelUrl({ namespace, name }) }];
     },
     clusterDomain: settings.clusterDomain,
   });

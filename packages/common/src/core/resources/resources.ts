@@ -10,6 +10,7 @@ import type { KafkaChannel } from './kafka-channel.ts';
 export interface Resources {
   /** With `spec.subscribers` filled in. */
   readonly channels: readonly KafkaChannel[];
+  /** Read from an API server, only the Subscriptions themselves: what became of them is in `channels`. */
   readonly subscriptions: readonly SubscriptionState[];
   readonly secrets: readonly Secret[];
   readonly configMaps: readonly ConfigMap[];

@@ -1,7 +1,7 @@
 /**
  * Subscription: its type and the rules that its schema cannot state.
  *
- * @see crds/subscription.yaml, the source of truth for the shape
+ * @see helm/knative-kafka/files/crds/subscription.yaml, the source of truth for the shape
  */
 import type { DeliverySpec } from './delivery.ts';
 import { deliveryProblems } from './delivery.ts';

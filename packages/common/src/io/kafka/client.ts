@@ -10,7 +10,7 @@ import { createKafkajsAdmin } from './kafkajs-admin.ts';
 import { createKafkajsGroupMember } from './kafkajs-group-member.ts';
 import { createKafkajsProducer } from './kafkajs-producer.ts';
 import { createPlatformaticProducer } from './platformatic.ts';
-import type { KafkaClient, KafkaConnection } from './port.ts';
+import type { ConnectionSource, KafkaClient, KafkaConnection } from './port.ts';
 
 export type ProducerClient = 'platformatic' | 'kafkajs';
 
@@ -19,12 +19,29 @@ export type ConsumerClient = 'auto' | 'platformatic' | 'kafkajs';
 
 const createMember = { auto: createAutoGroupMember, platformatic: createGroupMember, kafkajs: createKafkajsGroupMember } as const;
 
-/** @param log for what members meet and get over by themselves */
-export function createKafkaClient(connection: KafkaConnection, producerClient: ProducerClient = 'platformatic', consumerClient: ConsumerClient = 'auto', log?: Logger): KafkaClient {
-  const shared = { cluster: new ClusterConnections(connection), log };
+/**
+ * @param settings how to reach the cluster, fixed or as it changes; nothing is connected before it is needed
+ * @param log      for what members meet and get over by themselves
+ */
+export function createKafkaClient(settings: KafkaConnection | ConnectionSource, producerClient: ProducerClient = 'platformatic', consumerClient: ConsumerClient = 'auto', log?: Logger): KafkaClient {
+  const source = typeof settings === 'function' ? settings : (): KafkaConnection => settings;
+  const connection = asTheyAre(source);
+  const shared = { cluster: new ClusterConnections(source), log };
   return {
-    createProducer: () => (producerClient === 'kafkajs' ? createKafkajsProducer(connection) : createPlatformaticProducer(connection)),
+    createProducer: () => (producerClient === 'kafkajs' ? createKafkajsProducer(source) : createPlatformaticProducer(source)),
     createGroupMember: (options) => createMember[consumerClient](connection, options, shared),
     createAdmin: () => createKafkajsAdmin(connection),
+  };
+}
+
+/** For whoever opens connections and need not know when the settings change: each field as it is when it is read. */
+function asTheyAre(source: ConnectionSource): KafkaConnection {
+  return {
+    get brokers() { return source().brokers; },
+    get tls() { return source().tls; },
+    get sasl() { return source().sasl; },
+    get clientId() { return source().clientId; },
+    get requestTimeoutMs() { return source().requestTimeoutMs; },
+    get connectTimeoutMs() { return source().connectTimeoutMs; },
   };
 }

@@ -10,22 +10,32 @@
  */
 import {
   apiVersionsV3,
-  Connection,
   consumerGroupHeartbeatV0,
   consumerGroupHeartbeatV1,
   findCoordinatorV4,
   metadataV12,
+  type Connection,
 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import { stableHash } from '../../core/stable-hash.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
+import { closeConnection, openConnection } from './broker-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
 import { fetchVersion } from './fetch-api.ts';
+import { latestLeaders, type TopicLeaders } from './partition-leaders.ts';
 import { usableMetadata } from './platformatic.ts';
-import type { KafkaConnection } from './port.ts';
+import type { ConnectionSource, KafkaConnection } from './port.ts';
+
+export { closeConnection, openConnection };
 
 export interface Broker extends BrokerAddress {
   readonly id: number;
+}
+
+export interface PartitionLeader {
+  readonly broker: Broker;
+  /** Goes with requests to the leader, which refuses those that are meant for another one. */
+  readonly epoch: number;
 }
 
 export type HeartbeatApi = typeof consumerGroupHeartbeatV1.api;
@@ -50,19 +60,22 @@ const heartbeatApiKey = 68;
 const neededVersions = [[1, fetchVersion], [8, 9], [9, 9]] as const;
 
 export class ClusterConnections {
-  readonly #options: KafkaConnection;
-  readonly #bootstrap: readonly BrokerAddress[];
+  readonly #source: ConnectionSource;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #coordinators = new Map<string, Coordinator>();
-  readonly #leaders = new Map<string, { readonly at: number; readonly answer: Promise<ReadonlyMap<number, Broker>> }>();
+  readonly #lookups = new Map<string, { readonly at: number; readonly done: Promise<void> }>();
+  readonly #leaders = new Map<string, TopicLeaders>();
+  /** All that were ever told, by id; the same object for as long as the address is the same. */
+  readonly #known = new Map<number, Broker>();
   #brokers: readonly Broker[] = [];
+  /** The settings that `#brokers` were found by. */
+  #options: KafkaConnection | undefined;
   #heartbeatApi: Promise<HeartbeatApi | undefined> | undefined;
   #nextToAsk = 0;
   #holders = 0;
 
-  constructor(options: KafkaConnection) {
-    this.#options = options;
-    this.#bootstrap = options.brokers.map(parseBroker);
+  constructor(source: ConnectionSource) {
+    this.#source = source;
   }
 
   /** Whoever asks anything holds it meanwhile. @returns lets go; again is harmless */
@@ -94,26 +107,41 @@ export class ClusterConnections {
     return this.#heartbeatApi;
   }
 
-  /** Leaders by partition, as of now; without those partitions that have none. */
-  topicLeaders(topic: string): Promise<ReadonlyMap<number, Broker>> {
-    const last = this.#leaders.get(topic);
+  /** Leaders by partition, as of now; without those partitions that have none. Never earlier ones than were returned before. */
+  async topicLeaders(topic: string): Promise<ReadonlyMap<number, PartitionLeader>> {
+    const last = this.#lookups.get(topic);
     const now = performance.now();
-    if (last !== undefined && now - last.at < metadataIntervalMs) return last.answer;
-    const answer = this.#askTopicLeaders(topic);
-    answer.catch(() => undefined);
-    this.#leaders.set(topic, { at: now, answer });
-    return answer;
+    if (last !== undefined && now - last.at < metadataIntervalMs) await last.done;
+    else {
+      const done = this.#lookUpLeaders(topic);
+      this.#lookups.set(topic, { at: now, done });
+      await done;
+    }
+    const found = new Map<number, PartitionLeader>();
+    for (const [partition, { brokerId, epoch }] of this.#leaders.get(topic)?.leaders ?? []) {
+      const broker = this.#known.get(brokerId);
+      if (broker !== undefined) found.set(partition, { broker, epoch });
+    }
+    return found;
   }
 
-  async #askTopicLeaders(topic: string): Promise<ReadonlyMap<number, Broker>> {
+  async #lookUpLeaders(topic: string): Promise<void> {
     const answer = await this.anyBroker(`metadata of topic ${topic}`, (connection) => metadataV12.api.async(connection, [topic], false, false).catch(usableMetadata));
-    this.#brokers = answer.brokers.map(({ nodeId, host, port }) => ({ id: nodeId, host, port }));
-    const leaders = new Map<number, Broker>();
-    for (const { partitionIndex, leaderId } of answer.topics.find(({ name }) => name === topic)?.partitions ?? []) {
-      const broker = this.#brokers.find(({ id }) => id === leaderId);
-      if (broker !== undefined) leaders.set(partitionIndex, broker);
-    }
-    return leaders;
+    this.#brokers = answer.brokers.map(({ nodeId, host, port }) => this.#broker(nodeId, host, port));
+    const found = answer.topics.find(({ name }) => name === topic);
+    if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
+    const told = new Map(found.partitions.map(({ partitionIndex, leaderId, leaderEpoch }) => [partitionIndex, { brokerId: leaderId, epoch: leaderEpoch }]));
+    const { latest, isStale } = latestLeaders(this.#leaders.get(topic), { topicId: found.topicId, leaders: told });
+    this.#leaders.set(topic, latest);
+    if (isStale) this.#nextToAsk++; // another one knows more
+  }
+
+  #broker(id: number, host: string, port: number): Broker {
+    const known = this.#known.get(id);
+    if (known?.host === host && known.port === port) return known;
+    const broker = { id, host, port };
+    this.#known.set(id, broker);
+    return broker;
   }
 
   /** The connection to the coordinator of a group, for all requests of the group. */
@@ -136,7 +164,7 @@ export class ClusterConnections {
 
   /** A request that all brokers can answer: each is tried once, beginning with the one that answered last. */
   async anyBroker<T>(doing: string, call: (connection: Connection) => Promise<T>): Promise<T> {
-    const candidates = [...this.#brokers, ...this.#bootstrap];
+    const candidates = this.#candidates();
     let fault: Fault | undefined;
     for (let tried = 0; tried < candidates.length; tried++) {
       const broker = candidates[(this.#nextToAsk + tried) % candidates.length]!;
@@ -153,13 +181,22 @@ export class ClusterConnections {
     throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
   }
 
+  /** Other settings may mean other listeners: what was found by the former ones is of no use then. */
+  #candidates(): readonly BrokerAddress[] {
+    const options = this.#source();
+    if (options !== this.#options) this.#brokers = [];
+    this.#options = options;
+    return [...this.#brokers, ...options.brokers.map(parseBroker)];
+  }
+
   /** An open connection for short questions, shared. */
   async connection(address: BrokerAddress, lane = 0): Promise<Connection> {
     if (this.#holders === 0) throw new Fault('CLOSED', 'nobody holds the connections any more', { retriable: false });
     const key = `${address.host}:${address.port}/${lane}`;
     const existing = this.#connections.get(key);
     if (existing !== undefined) return existing;
-    const opening = openConnection(this.#options, address, Math.min(answerTimeoutMs, this.#options.requestTimeoutMs));
+    const options = this.#source();
+    const opening = openConnection(options, address, Math.min(answerTimeoutMs, options.requestTimeoutMs));
     this.#connections.set(key, opening);
     const forget = (): void => {
       if (this.#connections.get(key) === opening) this.#connections.delete(key);
@@ -172,6 +209,7 @@ export class ClusterConnections {
     for (const opening of this.#connections.values()) opening.then(closeConnection, () => undefined);
     this.#connections.clear();
     this.#coordinators.clear();
+    this.#lookups.clear();
     this.#leaders.clear();
   }
 }
@@ -187,17 +225,4 @@ async function askHeartbeatApi(connection: Connection): Promise<HeartbeatApi | u
   if (!neededVersions.every(([key, version]) => speaks(key, version))) return undefined;
   if (speaks(heartbeatApiKey, 1)) return consumerGroupHeartbeatV1.api;
   return speaks(heartbeatApiKey, 0) ? consumerGroupHeartbeatV0.api : undefined;
-}
-
-/** @param requestTimeoutMs a request that took this long has failed, and the connection with it */
-export async function openConnection(options: KafkaConnection, { host, port }: BrokerAddress, requestTimeoutMs: number): Promise<Connection> {
-  const connection = new Connection(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: requestTimeoutMs });
-  connection.on('error', () => undefined); // whoever waits for an answer is told; unheard it would end the process
-  await connection.connect(host, port);
-  return connection;
-}
-
-/** At once, without waiting for answers. */
-export function closeConnection(connection: Connection): void {
-  connection.close().catch(() => undefined);
 }

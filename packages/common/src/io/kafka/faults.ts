@@ -58,6 +58,15 @@ export function brokerAnswer(error: unknown): string | undefined {
   return undefined;
 }
 
+/** What the broker says beside its answer; undefined where it says nothing, or the error's own message has it. */
+function brokerWords(error: unknown): string | undefined {
+  for (const link of chain(error)) {
+    const { serverErrorMessage } = link as { readonly serverErrorMessage?: unknown };
+    if (typeof serverErrorMessage === 'string') return serverErrorMessage;
+  }
+  return undefined;
+}
+
 /** @param doing what was tried, for the message: "produce to orders/3" */
 export function faultOfAnswer(answer: string, doing: string, cause?: unknown): Fault {
   const retriable = retriableAnswers.has(answer);
@@ -73,16 +82,18 @@ export function faultOfErrorCode(errorCode: number, doing: string, cause?: unkno
 /** Any error of either client. @param doing what was tried, for the message */
 export function faultOf(error: unknown, doing: string): Fault {
   if (error instanceof Fault) return error;
+  const isAuthentication = chain(error).some((link) => {
+    const { code, name } = link as { readonly code?: unknown; readonly name?: unknown };
+    return code === 'PLT_KFK_AUTHENTICATION' || name === 'KafkaJSSASLAuthenticationError';
+  });
+  // Worth trying again: the credentials are read anew for each connection.
+  if (isAuthentication) return new Fault('KAFKA_REFUSED', `${doing}: ${brokerWords(error) ?? describeError(error)}`, { retriable: true, cause: error });
   const answer = brokerAnswer(error);
   if (answer !== undefined) return faultOfAnswer(answer, doing, error);
   const isTimeout = chain(error).some((link) => {
     const { code, name } = link as { readonly code?: unknown; readonly name?: unknown };
     return code === 'PLT_KFK_TIMEOUT' || name === 'KafkaJSRequestTimeoutError';
   });
-  const isAuthentication = chain(error).some((link) => {
-    const { code, name } = link as { readonly code?: unknown; readonly name?: unknown };
-    return code === 'PLT_KFK_AUTHENTICATION' || name === 'KafkaJSSASLAuthenticationError';
-  });
-  const code: FaultCode = isTimeout ? 'KAFKA_TIMEOUT' : isAuthentication ? 'KAFKA_REFUSED' : 'KAFKA_UNAVAILABLE';
+  const code: FaultCode = isTimeout ? 'KAFKA_TIMEOUT' : 'KAFKA_UNAVAILABLE';
   return new Fault(code, `${doing}: ${describeError(error)}`, { retriable: true, cause: error });
 }

@@ -4,13 +4,14 @@
  * compaction, bytes that cannot be read; groups that change their protocol.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-cluster';
-import { Connection, consumerGroupDescribeV0, consumerGroupHeartbeatV1, describeConfigsV4, findCoordinatorV4, produceV9 } from '@platformatic/kafka';
+import { startKafka, waitFor, type KafkaBroker, type KafkaCluster } from '@knative-kafka/local-cluster';
+import { Connection, consumerGroupDescribeV0, consumerGroupHeartbeatV1, describeConfigsV4, fetchV15, findCoordinatorV4, metadataV12, produceV9 } from '@platformatic/kafka';
 import kafkajs from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Fault } from '../../core/fault.ts';
@@ -18,6 +19,7 @@ import { ProducePump } from '../../core/produce-pump.ts';
 import type { Logger } from '../logger.ts';
 import { parseBroker } from './broker-address.ts';
 import { createKafkaClient, type ConsumerClient } from './client.ts';
+import { ClusterObserver } from './cluster-observer.ts';
 import type { MemberProcessEvent, MemberProcessOptions } from './member-process.ts';
 import type { GroupMember, KafkaClient, KafkaConnection } from './port.ts';
 import { expectKeptWhereHeldBefore, expectUnbrokenWhileKept, groupOf, recordMember, type RecordedMember, type RecordedMemberOptions } from './recorded-member.ts';
@@ -25,6 +27,8 @@ import { readTopic } from './topic-reader.ts';
 import { startWireProxy, type WireProxy } from './wire-proxy.ts';
 
 const factTimeoutMs = 30_000;
+/** Where groups and their committed offsets are: whoever leads a partition of it coordinates. */
+const groupOffsetsTopic = '__consumer_offsets';
 /** Heartbeats are quick, so that tests do not wait for them; how short a session may be is the tests' own choice. */
 const quickGroups = {
   'group.min.session.timeout.ms': '1000',
@@ -719,16 +723,19 @@ describe('a broker without the new protocol', () => {
 describe('three brokers', () => {
   let dataDir: string;
   let cluster: KafkaCluster;
+  let observer: ClusterObserver;
   let client: KafkaClient;
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'knative-kafka-member-'));
     cluster = await startKafka({ dataDir, brokers: 3, config: quickGroups });
+    observer = new ClusterObserver(cluster);
     client = createKafkaClient(connectionTo(cluster.bootstrap.split(','), { requestTimeoutMs: 3_000, connectTimeoutMs: 2_000 }), 'platformatic', 'platformatic');
     await warmUp(client);
   });
 
   afterAll(async () => {
+    await observer.close();
     await cluster.stop();
     await rm(dataDir, { recursive: true, force: true });
   });
@@ -752,7 +759,7 @@ describe('three brokers', () => {
       else victim.thaw();
     }
     await load.stop();
-    await waitFor('an answer of every leader', () => readTopic(cluster.bootstrap, topic), { timeoutMs: factTimeoutMs });
+    await observer.untilAllInSync(topic, groupOffsetsTopic); // one that stood still tells what it had then, until it has caught up
     await expectAllRead(cluster.bootstrap, topic, recorded);
     expect(recorded.told.assignments).toHaveLength(1);
     expectUnbrokenWhileKept(recorded.told);
@@ -761,7 +768,67 @@ describe('three brokers', () => {
     const lag = await client.createAdmin().groupLag(groupOf(topic), topic);
     expect(lag.every(({ commitOffset, endOffset }) => commitOffset === endOffset)).toBe(true);
   });
+
+  it('reads from the leader when that moves between brokers which are all well', async () => {
+    const topic = await createTopic(client, 1, 3);
+    await observer.untilAllInSync(topic);
+    const recorded = await startOf(client, topic);
+    await produceTexts(client, topic, 0, ['before']);
+    await until('the record', isUpTo(1, recorded));
+    await observer.electOtherLeaders(topic);
+    const [leader] = await observer.leaders(topic);
+    // The broker that led before has every record as well, and would answer.
+    const fetches = countAnswers(fetchV15.api.key, cluster.brokers.find(({ id }) => id === leader)!);
+    await until('an answer of the new leader', () => fetches() > 0);
+    await produceTexts(client, topic, 0, ['after']);
+    await until('the next record', isUpTo(2, recorded));
+    expect(texts(recorded)).toEqual(['before', 'after']);
+    expect(recorded.told).toMatchObject({ offsetResets: [], lost: [] });
+  });
+
+  it('does not believe a broker that tells the leaders of before, itself among them', async () => {
+    const topic = await createTopic(client, 1, 3);
+    await observer.untilAllInSync(topic, groupOffsetsTopic);
+    const [leader] = await observer.leaders(topic);
+    const former = cluster.brokers.find(({ id }) => id === leader)!;
+    const others = cluster.brokers.filter((broker) => broker !== former);
+    const recorded = await startOf(client, topic, { sessionTimeoutMs: 60_000 });
+    await produceTexts(client, topic, 0, ['in every log']);
+    await until('the record', isUpTo(1, recorded));
+    former.freeze();
+    try {
+      await until('another leader', async () => (await observer.leaders(topic, former)).every((id) => id >= 0 && id !== former.id));
+      await produceTexts(client, topic, 0, ['not in that one']);
+      await until('the record of the next leader', isUpTo(2, recorded));
+      // Alone among brokers that stand still, it does not hear what it missed for as long as it is asked.
+      for (const broker of others) broker.freeze();
+      former.thaw();
+      const answers = countAnswers(metadataV12.api.key, former);
+      await until('the member to be told, and to ask again', () => answers() >= 2 || recorded.told.offsetResets.length > 0, 2 * factTimeoutMs);
+    } finally {
+      for (const broker of cluster.brokers) broker.thaw();
+    }
+    await observer.untilAllInSync(topic, groupOffsetsTopic);
+    await produceTexts(client, topic, 0, ['in every log again']);
+    await until('the last record', isUpTo(3, recorded));
+    expect(texts(recorded)).toEqual(['in every log', 'not in that one', 'in every log again']);
+    expect(recorded.told.assignments).toHaveLength(1);
+    expect(recorded.told).toMatchObject({ offsetResets: [], lost: [] });
+  });
 });
+
+/** Counts, until the test is over, what a broker answers to this process. */
+function countAnswers(wantedKey: number, broker: KafkaBroker): () => number {
+  let count = 0;
+  const onAnswer = (message: unknown): void => {
+    const { apiKey, connection, result } = message as { readonly apiKey: number; readonly connection: Connection; readonly result?: unknown };
+    if (apiKey === wantedKey && connection.port === broker.port && result !== undefined) count++;
+  };
+  const channel = 'tracing:plt:kafka:connections:api:asyncEnd';
+  subscribe(channel, onAnswer);
+  onTestFinished(() => void unsubscribe(channel, onAnswer));
+  return () => count;
+}
 
 /** member-process.ts, seen from outside. */
 class MemberProcess {

@@ -15,6 +15,7 @@ import { offsetCommitV9, offsetFetchV9, ProtocolError, type consumerGroupHeartbe
 import { Fault } from '../../core/fault.ts';
 import type { TopicPartition } from '../../core/kafka-record.ts';
 import type { Logger } from '../logger.ts';
+import { sleep } from '../sleep.ts';
 import type { ClusterConnections, HeartbeatApi } from './cluster-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
 import { agreeOnSession } from './group-session.ts';
@@ -496,18 +497,4 @@ function isSame(one: Target, other: Target): boolean {
 /** A membership may end during any await. */
 function hasEnded(life: AbortSignal): boolean {
   return life.aborted;
-}
-
-/** Ends early, without an error, when the signal aborts. */
-function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const finish = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, delayMs);
-    signal.addEventListener('abort', finish);
-  });
 }

@@ -1,10 +1,11 @@
 /**
  * The admin: topics, and the committed offsets of consumer groups, on kafkajs and every broker.
  */
-import { ConnectionPool, findCoordinatorV6, offsetCommitV8 } from '@platformatic/kafka';
+import { findCoordinatorV6, incrementalAlterConfigsV1, offsetCommitV8, type ConfigResourceTypeValue, type Connection } from '@platformatic/kafka';
 import kafkajs from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
-import { parseBroker } from './broker-address.ts';
+import { parseBroker, type BrokerAddress } from './broker-address.ts';
+import { closeConnection, openConnection } from './broker-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
 import { withAdmin, type KafkajsAdmin } from './kafkajs-client.ts';
 import type { Admin, KafkaConnection, PartitionLag, TopicDescription, TopicSpec } from './port.ts';
@@ -47,7 +48,7 @@ class KafkajsAdminAdapter implements Admin {
         const fault = faultOf(error, doing);
         if (!fault.message.includes('INVALID_REPLICATION_FACTOR')) throw fault;
         const { brokers } = await admin.describeCluster();
-        throw new Fault('TOPIC_REJECTED', `${doing}: ${spec.replicationFactor} replicas asked, ${brokers.length} brokers available`, { retriable: true, cause: error });
+        throw new Fault('TOPIC_REJECTED', `${doing}: ${spec.replicationFactor} replicas asked, ${brokers.length} ${brokers.length === 1 ? 'broker' : 'brokers'} available`, { retriable: true, cause: error });
       }
     });
   }
@@ -87,6 +88,13 @@ class KafkajsAdminAdapter implements Admin {
 
   async growTopic(topic: string, partitions: number): Promise<void> {
     await this.#call(`topic ${topic} to ${partitions} partitions`, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }));
+  }
+
+  async setRetention(topic: string, retentionMs: number): Promise<void> {
+    const resource = { resourceType: topicResource, resourceName: topic, configs: [{ name: 'retention.ms', configOperation: setOperation, value: String(retentionMs) } as const] };
+    await withConnections(this.#options, `retention of topic ${topic}`, async ({ bootstrap }) => {
+      await incrementalAlterConfigsV1.api.async(bootstrap, [resource], false);
+    });
   }
 
   async commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]> {
@@ -161,24 +169,56 @@ function brokerAnswerIs(error: unknown, answers: readonly string[]): boolean {
 /** Kafka's default for `max.message.bytes`, where the topic's own is hidden from us. */
 const defaultMaxMessageBytes = 1_048_588;
 
+/** In the protocol: a topic, and the operation that sets one value and leaves the others (kafkajs can only replace them all). */
+const topicResource: ConfigResourceTypeValue = 2;
+const setOperation = 0;
+
 /**
  * Commits offsets on behalf of a group that nobody is in. kafkajs would start a consumer for it, which takes seconds;
  * the protocol knows a commit without membership (generation -1), which the broker refuses while the group is in use.
  */
 async function commitForEmptyGroup(options: KafkaConnection, groupId: string, topic: string, offsets: readonly { partition: number; offset: bigint }[], doing: string): Promise<void> {
-  const pool = new ConnectionPool(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: options.requestTimeoutMs });
-  try {
-    const bootstrap = await pool.getFirstAvailable(options.brokers.map(parseBroker));
+  await withConnections(options, doing, async ({ bootstrap, connect }) => {
     const { coordinators } = await findCoordinatorV6.api.async(bootstrap, 0, [groupId]);
     const coordinator = coordinators[0];
     if (coordinator === undefined || coordinator.errorCode !== 0) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: no coordinator yet`, { retriable: true });
-    const connection = await pool.get({ host: coordinator.host, port: coordinator.port });
+    const connection = await connect(coordinator);
     await offsetCommitV8.api.async(connection, groupId, -1, '', null, [
       { name: topic, partitions: offsets.map(({ partition, offset }) => ({ partitionIndex: partition, committedOffset: offset, committedLeaderEpoch: -1, committedMetadata: null })) },
     ]);
+  });
+}
+
+interface OwnConnections {
+  /** To a bootstrap server. */
+  readonly bootstrap: Connection;
+  readonly connect: (address: BrokerAddress) => Promise<Connection>;
+}
+
+/** What kafkajs cannot do, over connections of its own that are closed afterwards. */
+async function withConnections(options: KafkaConnection, doing: string, call: (connections: OwnConnections) => Promise<void>): Promise<void> {
+  const opened: Connection[] = [];
+  const connect = async (address: BrokerAddress): Promise<Connection> => {
+    const connection = await openConnection(options, address, options.requestTimeoutMs);
+    opened.push(connection);
+    return connection;
+  };
+  const connectFirst = async (): Promise<Connection> => {
+    let fault = new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
+    for (const broker of options.brokers) {
+      try {
+        return await connect(parseBroker(broker));
+      } catch (error) {
+        fault = faultOf(error, `${doing}, from ${broker}`);
+      }
+    }
+    throw fault;
+  };
+  try {
+    await call({ connect, bootstrap: await connectFirst() });
   } catch (error) {
     throw faultOf(error, doing);
   } finally {
-    void pool.close().catch(() => undefined);
+    for (const connection of opened) closeConnection(connection);
   }
 }

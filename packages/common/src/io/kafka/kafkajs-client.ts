@@ -64,6 +64,8 @@ export function createClient(options: KafkaConnection, sockets: Sockets, retry: 
   return new Kafka({
     clientId: options.clientId,
     brokers: fromAnywhere(options.brokers),
+    ...(options.tls === true ? { ssl: {} } : {}),
+    ...(options.sasl === undefined ? {} : { sasl: { ...options.sasl } }), // a copy, because kafkajs writes into it
     socketFactory: (wanted) => sockets.create(wanted),
     connectionTimeout: options.connectTimeoutMs,
     requestTimeout: options.requestTimeoutMs,

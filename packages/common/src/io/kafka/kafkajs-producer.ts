@@ -7,7 +7,7 @@ import { Fault } from '../../core/fault.ts';
 import type { OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
 import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
 import { createClient, endClient, innerRetries, Sockets, withAdmin, within } from './kafkajs-client.ts';
-import type { KafkaConnection, Producer } from './port.ts';
+import type { ConnectionSource, KafkaConnection, Producer } from './port.ts';
 
 const { Partitioners } = kafkajs;
 
@@ -17,6 +17,8 @@ const metadataTimeoutMs = 3_000;
 const renewAfterMs = 15_000;
 
 interface ProducerGeneration {
+  /** The settings it was made by. */
+  readonly of: KafkaConnection;
   readonly producer: KafkajsProducerClient;
   readonly sockets: Sockets;
   readonly ready: Promise<void>;
@@ -24,28 +26,29 @@ interface ProducerGeneration {
   inFlight: number;
 }
 
-export function createKafkajsProducer(options: KafkaConnection): Producer {
-  return new KafkajsProducer(options);
+export function createKafkajsProducer(source: ConnectionSource): Producer {
+  return new KafkajsProducer(source);
 }
 
 class KafkajsProducer implements Producer {
-  readonly #options: KafkaConnection;
+  readonly #source: ConnectionSource;
   #generation: ProducerGeneration | undefined;
   #lastSuccess = performance.now();
   #isClosed = false;
 
-  constructor(options: KafkaConnection) {
-    this.#options = options;
+  constructor(source: ConnectionSource) {
+    this.#source = source;
   }
 
   async ping(): Promise<void> {
     // A connection asks for the broker's versions, which is an answer. The cluster's metadata would be an answer about
     // all topics, and a failure while any partition of any topic has no leader.
-    await withAdmin(this.#options, 'connection to the cluster', () => Promise.resolve());
+    await withAdmin(this.#source(), 'connection to the cluster', () => Promise.resolve());
   }
 
   async topicMetadata(topic: string): Promise<TopicMetadata> {
-    const options = { ...this.#options, requestTimeoutMs: Math.min(this.#options.requestTimeoutMs, metadataTimeoutMs) };
+    const settings = this.#source();
+    const options = { ...settings, requestTimeoutMs: Math.min(settings.requestTimeoutMs, metadataTimeoutMs) };
     const { topics } = await withAdmin(options, `metadata of topic ${topic}`, (admin) => admin.fetchTopicMetadata({ topics: [topic] }), innerRetries);
     const found = topics.find((candidate) => candidate.name === topic);
     if (found === undefined) throw new Fault('KAFKA_PROTOCOL', `metadata of topic ${topic}: not in the answer`, { retriable: true });
@@ -63,11 +66,16 @@ class KafkajsProducer implements Producer {
     const { topic, partition, records } = batch;
     const doing = `produce to ${topic}/${partition}`;
     if (this.#isClosed) return { fault: new Fault('CLOSED', 'the producer is closed', { retriable: false }) };
-    const generation = this.#current();
+    let generation: ProducerGeneration;
+    try {
+      generation = this.#current();
+    } catch (error) {
+      return { fault: faultOf(error, doing) };
+    }
     generation.inFlight++;
     try {
       await generation.ready;
-      const answers = await generation.producer.send({ topic, acks: -1, timeout: this.#options.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
+      const answers = await generation.producer.send({ topic, acks: -1, timeout: generation.of.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
       const result = resultOf(batch, answers, doing);
       if ('baseOffset' in result) this.#lastSuccess = performance.now();
       return result;
@@ -82,13 +90,19 @@ class KafkajsProducer implements Producer {
   }
 
   #current(): ProducerGeneration {
+    const of = this.#source();
+    if (this.#generation !== undefined && this.#generation.of !== of) {
+      const { producer, sockets, inFlight } = this.#generation;
+      this.#generation = undefined;
+      if (inFlight === 0) void endClient(producer, sockets); // else by the last send
+    }
     if (this.#generation === undefined) {
       const sockets = new Sockets();
       // With each retry of its connection, not of a send, a client goes on to the next bootstrap server.
-      const client = createClient(this.#options, sockets, { initialRetryTime: 50, retries: this.#options.brokers.length - 1 });
+      const client = createClient(of, sockets, { initialRetryTime: 50, retries: of.brokers.length - 1 });
       // Rule P6: not idempotent. Rule P1: every message names its partition, so the partitioner is never asked.
       const producer = client.producer({ allowAutoTopicCreation: false, idempotent: false, retry: innerRetries, createPartitioner: Partitioners.DefaultPartitioner });
-      const generation: ProducerGeneration = { producer, sockets, ready: within(this.#options.connectTimeoutMs, producer.connect()), since: performance.now(), inFlight: 0 };
+      const generation: ProducerGeneration = { of, producer, sockets, ready: within(of.connectTimeoutMs, producer.connect()), since: performance.now(), inFlight: 0 };
       generation.ready.catch(() => this.#retire(generation));
       this.#generation = generation;
     }

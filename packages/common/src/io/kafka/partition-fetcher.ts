@@ -7,12 +7,13 @@
  *
  * Always true: a partition is in one request at a time; its records come in order and none twice; nothing comes of a
  * partition that is paused or was removed, and what was fetched of it then is fetched again after `resume`; a partition
- * that fails is tried again later and holds up no other one.
+ * that fails is tried again later and holds up no other one; requests go to the leader that was elected last, as far as is
+ * known, and say so: any replica would answer, from a log that may have less.
  */
 import { listOffsetsV7, type Connection } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord } from '../../core/kafka-record.ts';
-import { closeConnection, openConnection, type Broker, type ClusterConnections } from './cluster-connections.ts';
+import { closeConnection, openConnection, type Broker, type ClusterConnections, type PartitionLeader } from './cluster-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';
 import { fetchRaw, type FetchedPartition } from './fetch-api.ts';
 import type { KafkaConnection } from './port.ts';
@@ -88,6 +89,8 @@ interface Slot {
   endsAt: number;
 }
 
+type FetchTopic = Parameters<typeof fetchRaw.async>[7][number];
+
 interface BrokerSlots {
   readonly broker: Broker;
   readonly slots: readonly [Slot, Slot];
@@ -98,7 +101,7 @@ export class PartitionFetcher {
   /** In the order in which they are asked for: whoever had records goes to the end, because a full response leaves out the last ones. */
   readonly #readings = new Map<number, Reading>();
   readonly #brokers = new Map<number, BrokerSlots>();
-  #leaders: ReadonlyMap<number, Broker> = new Map();
+  #leaders: ReadonlyMap<number, PartitionLeader> = new Map();
   #isLookingForLeaders = false;
   #isWoken = false;
   #retry: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -171,10 +174,10 @@ export class PartitionFetcher {
         this.#wakeAt(reading.notBefore);
         continue;
       }
-      const leader = this.#leaders.get(reading.partition);
-      if (leader === undefined) leaderless.push(reading);
-      else if (wanted.has(leader)) wanted.get(leader)!.push(reading);
-      else wanted.set(leader, [reading]);
+      const broker = this.#leaders.get(reading.partition)?.broker;
+      if (broker === undefined) leaderless.push(reading);
+      else if (wanted.has(broker)) wanted.get(broker)!.push(reading);
+      else wanted.set(broker, [reading]);
     }
     if (leaderless.length > 0) void this.#lookForLeaders();
     for (const [broker, readings] of wanted) {
@@ -197,9 +200,9 @@ export class PartitionFetcher {
     this.#wake();
   }
 
-  #setLeaders(leaders: ReadonlyMap<number, Broker>): void {
+  #setLeaders(leaders: ReadonlyMap<number, PartitionLeader>): void {
     this.#leaders = leaders;
-    const byId = new Map([...leaders.values()].map((broker) => [broker.id, broker]));
+    const byId = new Map([...leaders.values()].map(({ broker }) => [broker.id, broker]));
     for (const [id, { broker, slots }] of this.#brokers) {
       const current = byId.get(id);
       if (current?.host === broker.host && current.port === broker.port) continue;
@@ -243,7 +246,7 @@ export class PartitionFetcher {
       startedAt = performance.now();
       slot.endsAt = startedAt + waitMs;
       const maxBytes = Math.max(fetchBytesPerPartition, Math.min(fetchBytes, fetchBytesPerPartition * readings.length));
-      const response = await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, topicsOf(readings, fetchBytesPerPartition), [], '');
+      const response = await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, this.#topicsOf(readings), [], '');
       this.#free(slot, readings);
       if (response.errorCode !== 0) throw faultOfErrorCode(response.errorCode, `fetch of topic ${topic}`);
       const isAnswered = this.#take(readings, response.partitions);
@@ -259,6 +262,20 @@ export class PartitionFetcher {
       }
     }
     this.#wake();
+  }
+
+  #topicsOf(readings: readonly Reading[]): FetchTopic[] {
+    const topics = new Map<string, FetchTopic>();
+    for (const { partition, topicId, nextOffset = 0n } of readings) {
+      let topic = topics.get(topicId);
+      if (topic === undefined) topics.set(topicId, (topic = { topicId, partitions: [] }));
+      topic.partitions.push({ partition, currentLeaderEpoch: this.#leaderEpoch(partition), fetchOffset: nextOffset, lastFetchedEpoch: -1, partitionMaxBytes: this.#options.fetchBytesPerPartition });
+    }
+    return [...topics.values()];
+  }
+
+  #leaderEpoch(partition: number): number {
+    return this.#leaders.get(partition)?.epoch ?? anyLeaderEpoch;
   }
 
   async #connection(slot: Slot, broker: Broker): Promise<Connection> {
@@ -345,7 +362,7 @@ export class PartitionFetcher {
     const { cluster, topic } = this.#options;
     for (const reading of readings) reading.isBusy = true;
     try {
-      const partitions = readings.map(({ partition }) => ({ partitionIndex: partition, currentLeaderEpoch: anyLeaderEpoch, timestamp: oldest }));
+      const partitions = readings.map(({ partition }) => ({ partitionIndex: partition, currentLeaderEpoch: this.#leaderEpoch(partition), timestamp: oldest }));
       const { topics } = await listOffsetsV7.api.async(await cluster.connection(broker), consumerReplica, readCommitted, [{ name: topic, partitions }]).catch(usableOffsets);
       const found = new Map(topics.flatMap((entry) => entry.partitions).map((entry) => [entry.partitionIndex, entry]));
       for (const reading of readings) {
@@ -385,16 +402,6 @@ function idleSlot(): Slot {
 function disconnect(slot: Slot): void {
   slot.connection?.then(closeConnection, () => undefined);
   slot.connection = undefined;
-}
-
-function topicsOf(readings: readonly Reading[], partitionMaxBytes: number): Parameters<typeof fetchRaw.async>[7] {
-  const topics = new Map<string, Parameters<typeof fetchRaw.async>[7][number]>();
-  for (const { partition, topicId, nextOffset = 0n } of readings) {
-    let topic = topics.get(topicId);
-    if (topic === undefined) topics.set(topicId, (topic = { topicId, partitions: [] }));
-    topic.partitions.push({ partition, currentLeaderEpoch: anyLeaderEpoch, fetchOffset: nextOffset, lastFetchedEpoch: -1, partitionMaxBytes });
-  }
-  return [...topics.values()];
 }
 
 /** One partition that failed makes the library reject; the response inside still tells the others' offsets. */

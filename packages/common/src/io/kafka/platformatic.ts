@@ -6,7 +6,6 @@
  */
 import {
   apiVersionsV3,
-  ConnectionPool,
   metadataV12,
   produceV10,
   produceV11,
@@ -20,8 +19,9 @@ import {
 import { Fault } from '../../core/fault.ts';
 import type { PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
+import { BrokerConnections } from './broker-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';
-import type { KafkaConnection, Producer } from './port.ts';
+import type { ConnectionSource, KafkaConnection, Producer } from './port.ts';
 
 /** Acks of all in-sync replicas. The library's own default is the leader only (rule P11). */
 const acksAll = -1;
@@ -44,27 +44,26 @@ const metadataTimeoutMs = 3_000;
 /** Header names repeat for ever; their bytes are kept, but senders choose them, so not without end. */
 const cachedHeaderNames = 512;
 
-export function createPlatformaticProducer(options: KafkaConnection): Producer {
-  return new PlatformaticProducer(options);
+export function createPlatformaticProducer(source: ConnectionSource): Producer {
+  return new PlatformaticProducer(source);
 }
 
 class PlatformaticProducer implements Producer {
-  readonly #options: KafkaConnection;
-  readonly #bootstrap: readonly BrokerAddress[];
-  readonly #produceConnections: ConnectionPool;
-  readonly #metadataConnections: ConnectionPool;
+  readonly #source: ConnectionSource;
+  readonly #produceConnections: BrokerConnections;
+  readonly #metadataConnections: BrokerConnections;
   readonly #apis = new WeakMap<Connection, Promise<ProduceApi>>();
   readonly #headerNames = new Map<string, Buffer>();
   #brokers = new Map<number, BrokerAddress>();
+  /** The settings that `#brokers` were found by. */
+  #options: KafkaConnection | undefined;
   #nextToAsk = 0;
   #isClosed = false;
 
-  constructor(options: KafkaConnection) {
-    this.#options = options;
-    this.#bootstrap = options.brokers.map(parseBroker);
-    const common = { connectTimeout: options.connectTimeoutMs };
-    this.#produceConnections = new ConnectionPool(options.clientId, { ...common, requestTimeout: options.requestTimeoutMs });
-    this.#metadataConnections = new ConnectionPool(options.clientId, { ...common, requestTimeout: metadataTimeoutMs });
+  constructor(source: ConnectionSource) {
+    this.#source = source;
+    this.#produceConnections = new BrokerConnections(source, ({ requestTimeoutMs }) => requestTimeoutMs);
+    this.#metadataConnections = new BrokerConnections(source, () => metadataTimeoutMs);
   }
 
   async ping(): Promise<void> {
@@ -84,13 +83,12 @@ class PlatformaticProducer implements Producer {
     if (this.#isClosed) throw closed();
     const doing = topics.length === 0 ? 'metadata of the cluster' : `metadata of topic ${topics.join(', ')}`;
     // All brokers answer for all topics: try each once, starting with the one that answered last.
-    const candidates = [...this.#brokers.values(), ...this.#bootstrap];
+    const candidates = this.#candidates();
     let fault: Fault | undefined;
     for (let tried = 0; tried < candidates.length; tried++) {
       const broker = candidates[(this.#nextToAsk + tried) % candidates.length]!;
       try {
-        const connection = await this.#metadataConnections.get(broker);
-        const response = await metadataV12.api.async(connection, topics, false, false).catch(usableMetadata);
+        const response = await this.#metadataConnections.use(broker, (connection) => metadataV12.api.async(connection, topics, false, false).catch(usableMetadata));
         this.#nextToAsk = (this.#nextToAsk + tried) % candidates.length;
         this.#brokers = new Map(response.brokers.map((entry) => [entry.nodeId, { host: entry.host, port: entry.port }]));
         return response;
@@ -102,15 +100,25 @@ class PlatformaticProducer implements Producer {
     throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
   }
 
+  /** Other settings may mean other listeners: what was found by the former ones is of no use then. */
+  #candidates(): readonly BrokerAddress[] {
+    const options = this.#source();
+    if (options !== this.#options) this.#brokers = new Map();
+    this.#options = options;
+    return [...this.#brokers.values(), ...options.brokers.map(parseBroker)];
+  }
+
   async produce(leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]> {
     const doing = `produce to broker ${leader}`;
     try {
       if (this.#isClosed) throw closed();
       const broker = this.#brokers.get(leader);
       if (broker === undefined) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: it is not in the cluster's metadata`, { retriable: true });
-      const connection = await this.#produceConnections.get(broker);
-      const { api } = await this.#produceApi(connection);
-      const response = await api.async(connection, acksAll, this.#options.requestTimeoutMs, this.#messages(batches), { compression: 'none', producerId: -1n });
+      const { requestTimeoutMs } = this.#source();
+      const response = await this.#produceConnections.use(broker, async (connection) => {
+        const { api } = await this.#produceApi(connection);
+        return api.async(connection, acksAll, requestTimeoutMs, this.#messages(batches), { compression: 'none', producerId: -1n });
+      });
       return resultsOf(batches, response as ProduceResponse, doing);
     } catch (error) {
       // One partition that failed makes the library reject; the response inside still tells each partition's own result.
@@ -163,9 +171,11 @@ class PlatformaticProducer implements Producer {
     return bytes;
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled([this.#produceConnections.close(), this.#metadataConnections.close()]);
+    this.#produceConnections.close();
+    this.#metadataConnections.close();
+    return Promise.resolve();
   }
 }
 

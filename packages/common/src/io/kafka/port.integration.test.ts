@@ -658,7 +658,7 @@ describe('the admin', () => {
 
   it('says how many replicas were asked for, and how many brokers there are', async () => {
     const asked = admin().createTopic({ topic: 'too-many', partitions: 1, replicationFactor: 3, config: {} });
-    await expect(asked).rejects.toMatchObject({ code: 'TOPIC_REJECTED', message: expect.stringContaining('3 replicas asked, 1 brokers available') as string });
+    await expect(asked).rejects.toMatchObject({ code: 'TOPIC_REJECTED', message: expect.stringContaining('3 replicas asked, 1 broker available') as string });
     expect(await admin().describeTopic('too-many')).toBeUndefined();
   });
 
@@ -673,6 +673,14 @@ describe('the admin', () => {
     await admin().growTopic(topic, 4);
     await waitFor('the new partitions', async () => (await admin().describeTopic(topic))?.partitions === 4, { timeoutMs: factTimeoutMs });
     await expect(admin().growTopic(topic, 3)).rejects.toMatchObject({ code: 'TOPIC_REJECTED', retriable: false });
+  });
+
+  it('changes the retention of a topic, and nothing else of it', async () => {
+    const topic = await createTopic(1, { 'retention.ms': '60000', 'max.message.bytes': '2000' });
+    await admin().setRetention(topic, 120_000);
+    await waitFor('the new retention', async () => (await admin().describeTopic(topic))?.retentionMs === 120_000, { timeoutMs: factTimeoutMs });
+    expect(await admin().describeTopic(topic)).toMatchObject({ maxMessageBytes: 2000 });
+    await expect(admin().setRetention('never-there', 1)).rejects.toMatchObject({ name: 'Fault' });
   });
 
   it('deletes a topic, and says so when there is none', async () => {

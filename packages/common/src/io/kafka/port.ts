@@ -8,7 +8,7 @@
  */
 import type { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
-
+import type { KafkaAccess } from '../../core/kafka-secret.ts';
 
 export interface Producer {
   /** Whether the cluster answers at all. @throws Fault KAFKA_UNAVAILABLE, KAFKA_TIMEOUT, KAFKA_REFUSED */
@@ -134,6 +134,8 @@ export interface Admin {
   listTopics(): Promise<readonly string[]>;
   /** Grows a topic. @throws Fault TOPIC_REJECTED */
   growTopic(topic: string, partitions: number): Promise<void>;
+  /** Changes how long a topic keeps records and nothing else of it. -1: for ever. */
+  setRetention(topic: string, retentionMs: number): Promise<void>;
   /**
    * Makes sure that a consumer group has a committed offset in every partition of a topic: the end of the log where
    * the group is new, so that what is stored from now on is read; the start where the group knows other partitions of
@@ -156,14 +158,21 @@ export interface PartitionLag {
   readonly endOffset: bigint;
 }
 
-/** How to reach a cluster. Secured clusters follow with the Kafka Secret; the shape is both clients' own `tls`. */
-export interface KafkaConnection {
-  readonly brokers: readonly string[];
+/** How to reach a cluster. */
+export interface KafkaConnection extends KafkaAccess {
   readonly clientId: string;
   /** A request that took this long has failed; the connection is given up with it. */
   readonly requestTimeoutMs: number;
   readonly connectTimeoutMs: number;
 }
+
+/**
+ * How to reach the cluster now, asked whenever a connection is opened: a mounted Secret changes while clients run.
+ *
+ * @returns the same object for as long as nothing has changed
+ * @throws Fault SETTINGS_INVALID while nothing usable is known
+ */
+export type ConnectionSource = () => KafkaConnection;
 
 export interface KafkaClient {
   createProducer(): Producer;

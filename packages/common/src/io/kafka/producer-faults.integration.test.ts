@@ -8,14 +8,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startKafka, waitFor, type KafkaBroker, type KafkaCluster } from '@knative-kafka/local-cluster';
-import { alterPartitionReassignmentsV0, ConnectionPool, createAPI, metadataV12, murmur2, Writer, type Connection } from '@platformatic/kafka';
+import { startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-cluster';
+import { murmur2 } from '@platformatic/kafka';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Fault } from '../../core/fault.ts';
 import type { OutgoingRecord } from '../../core/kafka-record.ts';
 import { ProducePump } from '../../core/produce-pump.ts';
-import { parseBroker } from './broker-address.ts';
 import { createKafkaClient, type ProducerClient } from './client.ts';
+import { ClusterObserver } from './cluster-observer.ts';
 import type { KafkaClient, KafkaConnection, Producer } from './port.ts';
 import { readTopic } from './topic-reader.ts';
 
@@ -29,12 +29,12 @@ const clients = ['platformatic', 'kafkajs'] as const satisfies readonly Producer
 
 let dataDir: string;
 let cluster: KafkaCluster;
-let observer: Observer;
+let observer: ClusterObserver;
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'knative-kafka-faults-'));
   cluster = await startKafka({ dataDir, brokers: 3 });
-  observer = new Observer(cluster);
+  observer = new ClusterObserver(cluster);
 });
 
 afterAll(async () => {
@@ -299,85 +299,4 @@ async function expectUsable(kafka: KafkaClient, topic: string): Promise<void> {
   const { leaders } = await waitFor('metadata of the topic', () => producer.topicMetadata(topic), { timeoutMs: factTimeoutMs });
   expect(leaders).not.toContain(-1);
   await producer.close();
-}
-
-// --- the cluster, seen and steered past the port ----------------------------------------------------------------------
-
-const electionNotNeeded = 84;
-/** Elects the preferred leader, the first replica, of every partition. The library has no such request. */
-const electLeadersV1 = createAPI<[], number>(
-  43,
-  1,
-  () => Writer.create().appendInt8(0).appendArray(null, () => undefined, false).appendInt32(10_000),
-  (_correlationId, _apiKey, _apiVersion, reader) => {
-    reader.skip(4); // throttle time
-    return reader.readInt16();
-  },
-  false,
-  false,
-);
-
-type Metadata = Awaited<ReturnType<typeof metadataV12.api.async>>;
-
-/** The library rejects metadata with a partition that has no leader; the answer is inside. */
-function withoutLeaders(error: unknown): Metadata {
-  const { response } = error as { readonly response?: Metadata };
-  if (response === undefined) throw error;
-  return response;
-}
-
-class Observer {
-  readonly #brokers: readonly KafkaBroker[];
-  readonly #pool = new ConnectionPool('observer', { connectTimeout: 3_000, requestTimeout: 15_000 });
-
-  constructor({ brokers }: KafkaCluster) {
-    this.#brokers = brokers;
-  }
-
-  /** A connection to a broker that answers, for all that is known here. */
-  #connection(except?: KafkaBroker): Promise<Connection> {
-    const usable = this.#brokers.filter((broker) => broker !== except && broker.isRunning());
-    return this.#pool.getFirstAvailable(usable.map(({ port }) => parseBroker(`127.0.0.1:${port}`)));
-  }
-
-  async #partitions(topic: string, except?: KafkaBroker) {
-    const { topics } = await metadataV12.api.async(await this.#connection(except), [topic], false, false).catch(withoutLeaders);
-    return [...(topics[0]?.partitions ?? [])].sort((a, b) => a.partitionIndex - b.partitionIndex);
-  }
-
-  async leaders(topic: string, except?: KafkaBroker): Promise<readonly number[]> {
-    return (await this.#partitions(topic, except)).map((partition) => partition.leaderId);
-  }
-
-  async untilAllInSync(topic: string): Promise<void> {
-    await waitFor(
-      `all replicas of ${topic} to be in sync`,
-      async () => {
-        const partitions = await this.#partitions(topic);
-        return partitions.length > 0 && partitions.every(({ isrNodes, leaderId }) => leaderId >= 0 && isrNodes.length === 3);
-      },
-      { timeoutMs: factTimeoutMs },
-    );
-  }
-
-  /** Makes the second replica of each partition the preferred one, and has the preferred ones elected. */
-  async electOtherLeaders(topic: string): Promise<void> {
-    const rotated = (await this.#partitions(topic)).map(({ partitionIndex, replicaNodes }) => ({ partitionIndex, replicas: [...replicaNodes.slice(1), replicaNodes[0]!] }));
-    const connection = await this.#connection();
-    await alterPartitionReassignmentsV0.api.async(connection, 10_000, false, [{ name: topic, partitions: rotated }]);
-    await waitFor(
-      'the elected leaders',
-      async () => {
-        const errorCode = await electLeadersV1.async(connection);
-        if (errorCode !== 0 && errorCode !== electionNotNeeded) throw new Error(`election refused with ${errorCode}`);
-        const leaders = await this.leaders(topic);
-        return rotated.every(({ partitionIndex, replicas }) => leaders[partitionIndex] === replicas[0]);
-      },
-      { timeoutMs: factTimeoutMs },
-    );
-  }
-
-  async close(): Promise<void> {
-    await this.#pool.close();
-  }
 }

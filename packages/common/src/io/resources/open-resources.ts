@@ -1,28 +1,45 @@
 /**
  * Where a service's resources come from, by its settings.
  */
-import { Fault } from '../../core/fault.ts';
 import { channelServiceName } from '../../core/kafka-names.ts';
 import type { ResourceName } from '../../core/resources/metadata.ts';
+import { createKubernetesApi } from '../kubernetes/client.ts';
 import type { Logger } from '../logger.ts';
 import { openFolder } from './folder.ts';
+import { watchKubernetes, type ServedResources } from './kubernetes.ts';
 import type { ResourceSource } from './port.ts';
 
-export interface ResourcesOptions {
-  /** A folder of manifests; undefined means the API server of the cluster. */
-  readonly dir: string | undefined;
+export interface ManifestsOptions {
+  readonly dir: string;
   readonly clusterDomain: string;
   /** Where the events of a channel go, for Subscriptions that point to one; its Service in the cluster unless given. */
   readonly channelUrl?: (channel: ResourceName) => string;
   readonly log: Logger;
 }
 
-/** @throws Fault MANIFEST_INVALID when the folder cannot be read; SETTINGS_INVALID while there is nothing else to read */
-export async function openResources({ dir, clusterDomain, channelUrl, log }: ResourcesOptions): Promise<ResourceSource> {
-  if (dir === undefined) {
-    // Here kubernetes.ts takes its place, behind the same interface.
-    throw new Fault('SETTINGS_INVALID', 'RESOURCES_DIR is required: a folder of manifests; watching a Kubernetes API server is not there yet', { retriable: false });
-  }
+export interface ResourcesOptions extends Omit<ManifestsOptions, 'dir'> {
+  /** RESOURCES_DIR: a folder of manifests; undefined means the API server of the cluster. */
+  readonly dir: string | undefined;
+  /** Which part of a cluster's resources counts; a folder counts as a whole. */
+  readonly served: ServedResources;
+  /** Names this process to the API server, such as `kafka-channel-receiver`. */
+  readonly userAgent: string;
+}
+
+/**
+ * A folder is read when this resolves. An API server may be away: `isSynced` says when everything was read.
+ *
+ * The API server is that of KUBECONFIG, of ~/.kube/config, or of the cluster this runs in.
+ *
+ * @throws Fault MANIFEST_INVALID when the folder cannot be read
+ */
+export async function openResources({ dir, served, userAgent, ...options }: ResourcesOptions): Promise<ResourceSource> {
+  if (dir !== undefined) return openManifests({ dir, ...options });
+  return watchKubernetes({ api: createKubernetesApi({ userAgent, fieldManager: userAgent }), served, log: options.log });
+}
+
+/** A folder of manifests whose mistakes are logged. @throws Fault MANIFEST_INVALID when it cannot be read */
+export async function openManifests({ dir, clusterDomain, channelUrl, log }: ManifestsOptions): Promise<ResourceSource> {
   return openFolder({
     dir,
     clusterDomain,

@@ -1,5 +1,5 @@
 /**
- * Where resources come from: a folder of manifests (folder.ts), or the API server of a cluster (kubernetes.ts, later).
+ * Where resources come from: a folder of manifests (folder.ts), or the API server of a cluster (kubernetes.ts).
  *
  * Level-triggered: a listener gets everything there is, not what changed. Whoever listens compares with what it runs.
  */

@@ -1,0 +1,29 @@
+/** The controller's settings; the README's table is printed from it. */
+import { count, durationMs, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
+import { logLevels } from '@knative-kafka/common/io';
+
+export const settings = {
+  metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
+  kubeconfig: optional('KUBECONFIG', { about: 'file that says how to reach the API server; the pod\'s own ServiceAccount when unset' }),
+  systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of Kafka Secrets, ConfigMaps, receivers and dispatchers' }),
+  eventingNamespace: text('EVENTING_NAMESPACE', { default: 'knative-eventing', about: 'where Knative Eventing\'s own controllers are looked for; while they run, Subscriptions and Channels are theirs' }),
+  clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of every address' }),
+  podName: optional('POD_NAME', { about: 'names this process in the election of a leader; the host name when unset' }),
+  receiverImage: text('RECEIVER_IMAGE', { default: 'knative-kafka/channel-receiver:0.1.0', about: 'image of the receivers' }),
+  dispatcherImage: text('DISPATCHER_IMAGE', { default: 'knative-kafka/dispatcher:0.1.0', about: 'image of the dispatchers' }),
+  imagePullPolicy: oneOf('IMAGE_PULL_POLICY', ['IfNotPresent', 'Always', 'Never'], { default: 'IfNotPresent', about: 'of both' }),
+  receiverServiceAccount: text('RECEIVER_SERVICE_ACCOUNT', { default: 'kafka-channel-receiver', about: 'ServiceAccount of the receivers' }),
+  dispatcherServiceAccount: text('DISPATCHER_SERVICE_ACCOUNT', { default: 'kafka-channel-dispatcher', about: 'ServiceAccount of the dispatchers' }),
+  dataPlaneLogLevel: oneOf('DATA_PLANE_LOG_LEVEL', logLevels, { default: 'info', about: 'how much receivers and dispatchers log' }),
+  workers: count('WORKERS', { default: 8, max: 100, about: 'resources of a kind that are worked on at a time' }),
+  requestsPerSecond: count('KUBERNETES_REQUESTS_PER_SECOND', { default: 100, about: 'the most that is asked of the API server over time; twice as many at once' }),
+  deletionPatienceMs: durationMs('DELETION_PATIENCE', { default: '2m', about: 'how long the deletion of a channel waits for Kafka; what is left then is told in an Event' }),
+  groupLingerMs: durationMs('GROUP_LINGER', { default: '30s', about: 'how long the consumer group of a subscriber that vanished is kept' }),
+  topicRecheckMs: durationMs('TOPIC_RECHECK', { default: '5m', about: 'how often a topic that is as it should be is looked at again' }),
+  kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
+  kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
+  leaseDurationMs: durationMs('LEASE_DURATION', { default: '15s', about: 'after this long without a sign another controller leads' }),
+  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
+};
+
+export type ControllerConfig = Config<typeof settings>;
