@@ -1,0 +1,185 @@
+/**
+ * From `kubectl apply` to a delivered event, and back to nothing: every service as a process of its own, with the rights
+ * of its own ServiceAccount, on a real API server and three real brokers. Once with our controllers of Subscriptions and
+ * Channels, once beside Knative Eventing's own.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startKnativeEventing, waitFor, type KnativeEventing } from '@knative-kafka/local-cluster';
+import { logged, metric, sendEvents, type Receiver, type SendResult, type Service, type Subscriber } from '../local/harness.ts';
+import { ClusterWorld, isReady, kafkaChannel, patienceMs, subscription } from './cluster-world.ts';
+import { root } from './install.ts';
+
+const exampleBrokers = 'my-cluster-kafka-bootstrap.kafka:9092';
+
+describe.each(['our own', 'Knative Eventing\'s'] as const)('with %s controllers of Subscriptions and Channels', (whose) => {
+  let world: ClusterWorld;
+  let eventing: KnativeEventing | undefined;
+  let controller: Service;
+  let receiver: Receiver;
+
+  beforeAll(async () => {
+    world = await ClusterWorld.start({ brokers: 3, isBesideKnativeEventing: whose !== 'our own' });
+    if (whose !== 'our own') eventing = await startKnativeEventing({ kubernetes: world.kubernetes, logFile: join(world.dataDir, 'knative-eventing.log'), onProgress: (text) => void process.stderr.write(`${text}\n`) });
+    controller = await world.controller();
+    receiver = await world.receiver();
+  });
+
+  afterAll(async () => {
+    await eventing?.stop();
+    await world.stop();
+  });
+
+  it('delivers what is sent to the channel of the example, wherever its Subscription points, until it is deleted', async () => {
+    const folder = join(root, 'examples', 'cluster');
+    const example = readdirSync(folder).filter((name) => name.endsWith('.yaml')).sort().map((name) => readFileSync(join(folder, name), 'utf8')).join('\n---\n');
+    expect(example).toContain(exampleBrokers);
+    const manifests = example.replace(exampleBrokers, world.kafka.bootstrap);
+    await world.kubectl(['apply', '-f', '-'], manifests);
+    await world.untilReady('kafkachannel', 'orders', 'orders');
+    const subscribed = await world.untilReady('subscription', 'event-display', 'orders');
+    expect(subscribed.status?.physicalSubscription).toEqual({ subscriberUri: 'http://event-display.orders.svc.cluster.local' });
+
+    const [first, second] = [await world.subscriber(), await world.subscriber()];
+    const pointTo = async (subscriber: Subscriber): Promise<void> => {
+      await world.kubectl(['patch', 'subscription', 'event-display', '-n', 'orders', '--type=merge', '-p', JSON.stringify({ spec: { subscriber: { ref: null, uri: subscriber.uri } } })]);
+      await world.until('the new subscriber', 'subscription', 'event-display', (object) => isReady(object) && object.status?.physicalSubscription?.subscriberUri === subscriber.uri, 'orders');
+    };
+    await pointTo(first);
+    const dispatcher = await world.dispatcher('orders/orders');
+    const urls = [`http://127.0.0.1:${receiver.httpPort}/orders/orders`];
+    const toFirst = await sendEvents({ urls, count: 200, keys: 10, keyPrefix: 'first' });
+    await first.untilAccepted(toFirst.acknowledged);
+
+    await pointTo(second);
+    const toSecond = await sendEvents({ urls, count: 200, keys: 10, keyPrefix: 'second' });
+    await waitFor('every event at the one or the other', () => {
+      const seen = new Set([...first.accepted, ...second.accepted].map(({ id }) => id));
+      return [...toSecond.acknowledged].every((id) => seen.has(id));
+    }, { timeoutMs: patienceMs });
+    // The change took effect while the dispatcher ran, without a rebalance.
+    await waitFor('the second subscriber alone', async () => {
+      const probe = await sendEvents({ urls, count: 1, keys: 1, keyPrefix: `probe${Math.random()}-` });
+      await waitFor('the probe', () => [...probe.acknowledged].every((id) => [...first.accepted, ...second.accepted].some((event) => event.id === id)), { timeoutMs: patienceMs });
+      return [...probe.acknowledged].every((id) => second.accepted.some((event) => event.id === id));
+    }, { timeoutMs: patienceMs });
+    for (const subscriber of [first, second]) expect(subscriber.orderBreaks()).toEqual([]);
+    expect(first.duplicates + second.duplicates).toBe(0);
+
+    const { metadata } = subscribed;
+    const topic = 'knative-messaging-kafka.orders.orders';
+    const group = `kafka.orders.orders.${metadata.uid}`;
+    await world.kubectl(['delete', 'subscription', 'event-display', '-n', 'orders']);
+    await waitFor('the consumer group to be gone', async () => (await world.admin.groupLag(group, topic)).every(({ commitOffset }) => commitOffset === undefined), { timeoutMs: patienceMs });
+    await world.kubectl(['delete', 'kafkachannel', 'orders', '-n', 'orders']);
+    expect(await world.admin.listTopics()).not.toContain(topic);
+    const gone = await fetch(urls[0]!, { method: 'POST', headers: { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/', 'ce-type': 't' } });
+    expect(gone.status).toBe(404);
+    await dispatcher.process.stop();
+  });
+
+  it('sends replies and dead letters where they belong, through objects that are referred to', async () => {
+    const [subscriber, replies, dead] = [await world.subscriber({ answer: ({ id }) => (id.startsWith('bad') ? 400 : 200) }), await world.subscriber(), await world.subscriber()];
+    await world.apply(kafkaChannel('origin', { delivery: { deadLetterSink: { uri: dead.uri } } }), kafkaChannel('answers'));
+    await world.apply(
+      subscription('ask', 'origin', { uri: subscriber.uri }, { reply: { ref: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: 'answers' } } }),
+      subscription('answer', 'answers', { uri: replies.uri }),
+    );
+    const asked = await world.untilReady('subscription', 'ask');
+    expect(asked.status?.physicalSubscription).toMatchObject({ replyUri: 'http://answers-kn-channel.default.svc.cluster.local', deadLetterSinkUri: dead.uri });
+    await world.untilReady('subscription', 'answer');
+    const dispatcher = await world.dispatcher('default/origin');
+    const sent = await sendEvents({ urls: [receiver.url('origin')], count: 20, keys: 2, keyPrefix: 'good' });
+    const bad = await sendEvents({ urls: [receiver.url('origin')], count: 20, keys: 2, keyPrefix: 'bad' });
+    await subscriber.untilAccepted(sent.acknowledged);
+    await dead.untilAccepted(bad.acknowledged);
+    await dispatcher.process.stop();
+  });
+
+  it('a generic Channel takes events and delivers them as the KafkaChannel behind it', async () => {
+    const subscriber = await world.subscriber();
+    await world.apply({
+      apiVersion: 'messaging.knative.dev/v1', kind: 'Channel', metadata: { name: 'generic', namespace: 'default' },
+      spec: { channelTemplate: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', spec: { numPartitions: 2 } } },
+    });
+    const channel = await world.untilReady('channels.messaging.knative.dev', 'generic');
+    expect(channel.status?.address?.url).toBe('http://generic-kn-channel.default.svc.cluster.local');
+    await world.apply(subscription('to-generic', { kind: 'Channel', name: 'generic' }, { uri: subscriber.uri }));
+    await world.untilReady('subscription', 'to-generic');
+    const dispatcher = await world.dispatcher('default/generic');
+    const { acknowledged } = await sendEvents({ urls: [receiver.url('generic')], count: 50, keys: 5 });
+    await subscriber.untilAccepted(acknowledged);
+    await world.kubectl(['delete', 'subscription', 'to-generic']);
+    await world.kubectl(['delete', 'channels.messaging.knative.dev', 'generic']);
+    await dispatcher.process.stop();
+  });
+
+  it('CP-30: only one of the two controllers looks after Subscriptions', async () => {
+    const leave = controller.process.output().includes('are left to Knative Eventing');
+    expect(leave).toBe(whose !== 'our own');
+    const events = await world.list('events.events.k8s.io', '-A');
+    const syncs = events.filter((event) => event['reason'] === 'SubscriberSync');
+    expect(syncs.length).toBeGreaterThan(0);
+    const reporters = new Set(syncs.map((event) => (event['reportingController'] as string | undefined) || ((event['deprecatedSource'] as { component?: string } | undefined)?.component ?? '')));
+    expect([...reporters]).toEqual([expect.stringMatching(whose === 'our own' ? /^kafka-controller$/ : /^(?!kafka-controller$)./) as string]);
+  });
+
+  it.runIf(whose === 'our own')('delivery goes on while the API server is away, and nothing starts again when it is back', async () => {
+    const subscriber = await world.subscriber();
+    await world.apply(kafkaChannel('lasting', { numPartitions: 3 }), subscription('lasting', 'lasting', { uri: subscriber.uri }));
+    await world.untilReady('subscription', 'lasting');
+    const dispatcher = await world.dispatcher('default/lasting');
+    const rebalances = () => metric(dispatcher, 'knative_kafka_consumer_rebalances_total');
+    const before = await rebalances();
+    const ending = new AbortController();
+    let sent = 0;
+    const load: Promise<SendResult> = sendEvents({ urls: [receiver.url('lasting')], count: 100_000, keys: 6, pauseMs: 20, signal: ending.signal, onAcknowledged: (count) => (sent = count) });
+    await waitFor('events on their way', () => subscriber.accepted.length > 100, { timeoutMs: patienceMs });
+    await world.kubernetes.apiServer.kill();
+    const atStop = sent;
+    // Long enough that every watch and request of ours has failed several times, and that the lead is lost.
+    await logged(controller, { message: 'lead lost' });
+    await waitFor('many events without an API server', () => sent > atStop + 6_000, { timeoutMs: 120_000 });
+    expect(world.kubernetes.apiServer.isRunning()).toBe(false);
+    await world.kubernetes.apiServer.start();
+    expect(await rebalances()).toBe(before);
+    await world.kubectl(['patch', 'kafkachannel', 'lasting', '--type=merge', '-p', '{"spec":{"numPartitions":6}}']);
+    await waitFor('a change to take effect', async () => (await world.admin.describeTopic('knative-messaging-kafka.default.lasting'))?.partitions === 6, { timeoutMs: patienceMs });
+    const other = await world.subscriber();
+    await world.apply(subscription('lasting', 'lasting', { uri: other.uri }));
+    await waitFor('events at the new subscriber', () => other.accepted.length > 100, { timeoutMs: patienceMs });
+    ending.abort();
+    const { acknowledged, refusals } = await load;
+    await waitFor('every event delivered', () => {
+      const seen = new Set([...subscriber.accepted, ...other.accepted].map(({ id }) => id));
+      return [...acknowledged].every((id) => seen.has(id));
+    }, { timeoutMs: patienceMs });
+    expect(refusals.size).toBe(0);
+    expect(subscriber.duplicates + other.duplicates).toBe(0);
+    expect([receiver, dispatcher, controller].map(({ process }) => process.isRunning())).toEqual([true, true, true]);
+  });
+
+  it.runIf(whose !== 'our own')('CP-30: takes over when Knative Eventing is gone, and what it left keeps working', async () => {
+    const subscriber = await world.subscriber();
+    await world.apply(kafkaChannel('inherited'), subscription('inherited', 'inherited', { uri: subscriber.uri }));
+    const before = await world.untilReady('subscription', 'inherited');
+    await eventing!.stop();
+    // What helm/README.md asks for where Knative Eventing is not.
+    await world.kubectl(['apply', '-f', join(root, 'helm/manifests/without-knative-eventing')]);
+    await waitFor('our controllers to take over', () => controller.process.output().includes('are reconciled here'), { timeoutMs: 240_000 });
+    await world.apply(subscription('new-owner', 'inherited', { uri: subscriber.uri }));
+    await world.untilReady('subscription', 'new-owner');
+    const after = await world.get('subscription', 'inherited');
+    expect(isReady(after!)).toBe(true);
+    expect(after!.metadata.uid).toBe(before.metadata.uid);
+    const uids = (await world.get('kafkachannel', 'inherited'))!.spec!.subscribers!.map(({ uid }) => uid);
+    expect(uids).toContain(before.metadata.uid);
+    const dispatcher = await world.dispatcher('default/inherited');
+    const { acknowledged } = await sendEvents({ urls: [receiver.url('inherited')], count: 50, keys: 5 });
+    await subscriber.untilAccepted(acknowledged);
+    await waitFor('both Subscriptions served', () => subscriber.accepted.length >= 100, { timeoutMs: patienceMs });
+    await dispatcher.process.stop();
+    await eventing!.start();
+  });
+});

@@ -1,0 +1,84 @@
+/**
+ * Everything the reconcilers read: informers of the whole cluster or of the system namespace, started once.
+ */
+import { resourceTypes, startInformer, type Informer, type KubernetesApi, type KubernetesObject, type Logger } from '@knative-kafka/common/io';
+import { featuresConfigMap } from '@knative-kafka/common/core';
+import { channelRole, roleLabel } from './core/desired-channel-service.ts';
+import { defaultChannelConfigMap } from './core/default-channel.ts';
+import { kafkaSecretLabels } from './core/kafka-secret-choice.ts';
+import { componentLabel, managedBy } from './core/pod-template.ts';
+import type { ConfigMapObject, DeploymentObject, GenericChannelObject, KafkaChannelObject, SecretObject, ServiceObject, SubscriptionObject } from './core/objects.ts';
+
+export interface Caches {
+  readonly kafkaChannels: Informer<KafkaChannelObject>;
+  readonly subscriptions: Informer<SubscriptionObject>;
+  readonly channels: Informer<GenericChannelObject>;
+  /** The Services of channels. */
+  readonly channelServices: Informer<ServiceObject>;
+  /** Deployments of receivers and dispatchers. */
+  readonly deployments: Informer<DeploymentObject>;
+  /** Services of receivers. */
+  readonly receiverServices: Informer<ServiceObject>;
+  readonly configMaps: Informer<ConfigMapObject>;
+  readonly customResourceDefinitions: Informer<KubernetesObject>;
+  kafkaSecrets(): readonly SecretObject[];
+  onKafkaSecretChange(listener: (name: string) => void): void;
+  /** What has not been read yet. */
+  missing(): readonly string[];
+  /** Resolves when what every reconciler needs has been read. */
+  synced(): Promise<void>;
+  close(): void;
+}
+
+export function startCaches(api: KubernetesApi, { systemNamespace, log }: { readonly systemNamespace: string; readonly log: Logger }): Caches {
+  const onTrouble = (trouble: { readonly type: { readonly plural: string } } & ({ readonly reason: string } | { readonly isOver: true })): void => {
+    const resource = trouble.type.plural;
+    if ('reason' in trouble) log.warn({ resource, reason: trouble.reason }, 'watch broken, the last state stays in force');
+    else log.info({ resource }, 'watch whole again');
+  };
+  const inSystem = { namespace: systemNamespace, onTrouble };
+  const ownLabels = Object.entries(managedBy).map(([label, value]) => `${label}=${value}`).join(',');
+  const kafkaChannels = startInformer<KafkaChannelObject>(api, { type: resourceTypes.kafkaChannel, onTrouble });
+  const subscriptions = startInformer<SubscriptionObject>(api, { type: resourceTypes.subscription, onTrouble });
+  const channels = startInformer<GenericChannelObject>(api, { type: resourceTypes.channel, onTrouble });
+  const channelServices = startInformer<ServiceObject>(api, { type: resourceTypes.service, labelSelector: `${roleLabel}=${channelRole}`, onTrouble });
+  const deployments = startInformer<DeploymentObject>(api, { type: resourceTypes.deployment, labelSelector: ownLabels, ...inSystem });
+  const receiverServices = startInformer<ServiceObject>(api, { type: resourceTypes.service, labelSelector: `${componentLabel}=channel-receiver,${ownLabels}`, ...inSystem });
+  const configMaps = startInformer<ConfigMapObject>(api, {
+    type: resourceTypes.configMap,
+    ...inSystem,
+    // A namespace of a company's may have large ones; two are read.
+    trim: (object) => ([featuresConfigMap, defaultChannelConfigMap].includes(object.metadata.name) ? object : { ...object, data: {} }),
+  });
+  const customResourceDefinitions = startInformer<KubernetesObject>(api, {
+    type: resourceTypes.customResourceDefinition,
+    onTrouble,
+    // Only that it is there: their schemas are the largest objects of a cluster.
+    trim: ({ apiVersion, kind, metadata: { name, resourceVersion } }) => ({ apiVersion, kind, metadata: { name, ...(resourceVersion === undefined ? {} : { resourceVersion }) } }),
+  });
+  const secretsByLabel = kafkaSecretLabels.map((label) => startInformer<SecretObject>(api, { type: resourceTypes.secret, labelSelector: `${label}=true`, ...inSystem }));
+
+  const needed = { kafkaChannels, channelServices, deployments, receiverServices, configMaps, ...Object.fromEntries(secretsByLabel.map((informer, index) => [`secrets${index}`, informer])) };
+  const all = [...Object.values(needed), subscriptions, channels, customResourceDefinitions];
+  return {
+    kafkaChannels,
+    subscriptions,
+    channels,
+    channelServices,
+    deployments,
+    receiverServices,
+    configMaps,
+    customResourceDefinitions,
+    kafkaSecrets: () => [...new Map(secretsByLabel.flatMap((informer) => informer.list()).map((secret) => [secret.metadata.name, secret])).values()],
+    onKafkaSecretChange: (listener) => {
+      for (const informer of secretsByLabel) informer.onChange(({ before, after }) => listener((after ?? before)!.metadata.name));
+    },
+    missing: () => Object.entries(needed).filter(([, informer]) => !informer.hasSynced()).map(([name]) => `${name} have not been read yet`),
+    synced: async () => {
+      await Promise.all(Object.values(needed).map((informer) => informer.synced()));
+    },
+    close: () => {
+      for (const informer of all) informer.close();
+    },
+  };
+}

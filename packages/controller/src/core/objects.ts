@@ -1,0 +1,104 @@
+/**
+ * The objects that the reconcilers read, as far as they read them. The API server has checked them against their schemas;
+ * what a schema does not require may be absent.
+ */
+import type { Address, Condition, DeliverySpec, Destination, KafkaChannelManifest, KubernetesObject, ObjectReference, PhysicalSubscription, Subscriber, SubscriptionSpec } from '@knative-kafka/common/core';
+
+/** `status.subscribers[]` of a channel. */
+export interface SubscriberStatus {
+  readonly uid: string;
+  readonly observedGeneration: number;
+  readonly ready: 'True' | 'False' | 'Unknown';
+  readonly message?: string;
+}
+
+/** `status` of any channel, ours or not. */
+export interface ChannelStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly address?: Address;
+  readonly addresses?: readonly Address[];
+  readonly subscribers?: readonly SubscriberStatus[];
+  readonly deadLetterSinkUri?: string;
+  readonly deadLetterSinkCACerts?: string;
+  readonly deadLetterSinkAudience?: string;
+}
+
+export interface KafkaChannelObject extends KubernetesObject {
+  readonly spec?: KafkaChannelManifest['spec'];
+  readonly status?: ChannelStatus;
+}
+
+export interface SubscriptionStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  readonly physicalSubscription?: PhysicalSubscription;
+}
+
+export interface SubscriptionObject extends KubernetesObject {
+  readonly spec: SubscriptionSpec;
+  readonly status?: SubscriptionStatus;
+}
+
+/** `spec.channelTemplate`, and an entry of `default-ch-webhook`. */
+export interface ChannelTemplate {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly spec?: Readonly<Record<string, unknown>>;
+}
+
+export interface GenericChannelStatus extends ChannelStatus {
+  /** The channel behind it. */
+  readonly channel?: ObjectReference;
+}
+
+/** Channel of messaging.knative.dev: a channel of a kind that the cluster's owner chose. */
+export interface GenericChannelObject extends KubernetesObject {
+  readonly spec?: { readonly channelTemplate?: ChannelTemplate; readonly delivery?: DeliverySpec };
+  readonly status?: GenericChannelStatus;
+}
+
+/** Anything that may be referred to: what the tracker keeps of an object. */
+export interface TrackedObject extends KubernetesObject {
+  readonly spec?: { readonly subscribers?: readonly Subscriber[]; readonly delivery?: DeliverySpec };
+  readonly status?: GenericChannelStatus;
+}
+
+export interface SecretObject extends KubernetesObject {
+  /** base64 */
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface ConfigMapObject extends KubernetesObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+export interface ServiceObject extends KubernetesObject {
+  readonly spec?: Readonly<Record<string, unknown>>;
+}
+
+export interface DeploymentObject extends KubernetesObject {
+  readonly spec?: { readonly replicas?: number };
+  readonly status?: { readonly availableReplicas?: number };
+}
+
+export interface LeaseObject extends KubernetesObject {
+  readonly spec?: { readonly holderIdentity?: string; readonly leaseDurationSeconds?: number; readonly renewTime?: string };
+}
+
+/** `status.address` and `status.addresses` as one list, the preferred one first. */
+export function addressesOf({ status }: TrackedObject): readonly Address[] {
+  if (status?.addresses !== undefined && status.addresses.length > 0) return status.addresses;
+  return status?.address === undefined ? [] : [status.address];
+}
+
+/** Whether an object is on its way out. */
+export function isDeleting({ metadata }: KubernetesObject): boolean {
+  return metadata.deletionTimestamp !== undefined;
+}
+
+/** The destinations of a Subscription that refer to objects. */
+export function referencesOf({ spec: { subscriber, reply, delivery } }: SubscriptionObject): readonly ObjectReference[] {
+  return [subscriber, reply, delivery?.deadLetterSink].map((destination: Destination | undefined) => destination?.ref).filter((ref) => ref !== undefined);
+}
