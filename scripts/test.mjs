@@ -19,6 +19,11 @@ await check('Linting', () => runQuietly('Linting', nodeCommand(), nx('-t', 'lint
 
 const reports = workspaceFolders().flatMap((folder) => ['unit', 'integration'].map((half) => ({ folder, half, file: join(root, folder, 'reports', `${half}.json`) })));
 for (const { file } of reports) rmSync(file, { force: true });
+if (halves.includes('integration')) {
+  process.stdout.write('Bringing what integration tests start: Kafka, a Kubernetes API server, Knative Eventing (the first time takes minutes)\n');
+  const code = await run(nodeCommand(), [join(root, 'packages', 'local-cluster', 'src', 'main.ts'), 'prepare']);
+  if (code !== 0) failures.push('Kafka, Kubernetes or Knative Eventing could not be brought: see above');
+}
 for (const half of halves) {
   // Integration tests start real parts and measure nothing: one package at a time keeps two cores enough.
   const code = await run(nodeCommand(), nx('-t', half, half === 'integration' ? '--parallel=1' : '--parallel=2', '--output-style=stream'));

@@ -4,6 +4,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { receiverSettings } from '@knative-kafka/channel-receiver';
+import { readSettings } from '@knative-kafka/common/core';
+import { controllerSettings } from '@knative-kafka/controller';
+import { dispatcherSettings } from '@knative-kafka/dispatcher';
 import { waitFor } from '@knative-kafka/local-cluster';
 import { metric, type Service } from '../local/harness.ts';
 import { ClusterWorld, conditionOf, isReady, kafkaChannel, kafkaSecretName, patienceMs, subscription, systemNamespace, type ClusterObject, type ClusterSpec } from './cluster-world.ts';
@@ -92,6 +96,16 @@ describe('KafkaChannel', () => {
     await world.until('the name that was changed', 'service', 'served-kn-channel', (object) => object.spec?.externalName?.startsWith('kafka-channel-receiver.') === true);
     await world.kubectl(['delete', 'service', 'served-kn-channel']);
     await world.until('a new Service', 'service', 'served-kn-channel', (object) => object.metadata.uid !== made.metadata.uid);
+  });
+
+  it('leaves a Service alone that has its name and belongs to somebody else', async () => {
+    await world.apply(service('taken-kn-channel'), kafkaChannel('taken'));
+    const channel = await world.until('the condition', 'kafkachannel', 'taken', (object) => conditionOf(object, 'Ready')?.status === 'False');
+    expect(conditionOf(channel, 'ChannelServiceReady')).toMatchObject({ reason: 'ServiceNotOwned', message: expect.stringContaining('default/taken-kn-channel') as string });
+    expect((await world.get('service', 'taken-kn-channel'))?.spec?.['type']).toBe('ClusterIP');
+    await world.kubectl(['delete', 'service', 'taken-kn-channel']);
+    await world.kubectl(['annotate', 'kafkachannel', 'taken', 'look=again']);
+    await ready('taken');
   });
 
   it('CP-25: takes names of 63 characters, and keeps their Services apart', async () => {
@@ -373,16 +387,32 @@ describe('Channel', () => {
 });
 
 describe('the controller', () => {
+  it('and its manifest start every process with settings that it knows and takes', async () => {
+    const tables = { 'kafka-controller': controllerSettings, 'channel-receiver': receiverSettings, dispatcher: dispatcherSettings };
+    const seen = new Set<string>();
+    for (const { metadata, spec } of await world.list('deployments', '-n', systemNamespace)) {
+      const component = metadata.labels?.['app.kubernetes.io/component'] as keyof typeof tables;
+      const { template } = spec as unknown as { template: { spec: { containers: [{ env: { name: string; value?: string }[] }] } } };
+      // The name of a pod or of its namespace, where the value comes from there.
+      const env = Object.fromEntries(template.spec.containers[0].env.map(({ name, value = 'a-name' }) => [name, value]));
+      const known = Object.values(tables[component]).map((setting) => setting.env);
+      expect(Object.keys(env).filter((name) => !known.includes(name)), metadata.name).toEqual([]);
+      expect(() => readSettings(tables[component], env)).not.toThrow();
+      seen.add(component);
+    }
+    expect([...seen].sort()).toEqual(Object.keys(tables).sort());
+  });
+
   it('writes nothing when it starts again and all is as it should be', async () => {
-    const versions = async () => JSON.stringify((await Promise.all(['kafkachannels', 'subscriptions', 'channels.messaging.knative.dev', 'services', 'deployments'].map((kind) => world.list(kind, '-A'))))
-      .flat().map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name} ${metadata.resourceVersion}`));
+    const versions = async () => (await Promise.all(['kafkachannels', 'subscriptions', 'channels.messaging.knative.dev', 'services', 'deployments'].map((kind) => world.list(kind, '-A'))))
+      .flat().map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name} ${metadata.resourceVersion}`);
     await waitFor('an idle controller', async () => (await metric(controller, 'knative_kafka_workqueue_depth')) === 0, { timeoutMs: patienceMs });
     await controller.process.stop();
     const before = await versions();
     controller = await world.controller();
     await waitFor('everything to be looked at', async () => (await metric(controller, 'knative_kafka_reconcile_duration_seconds_count', { controller: 'kafka-channel' })) >= (await world.list('kafkachannels', '-A')).length, { timeoutMs: patienceMs });
     await waitFor('an idle controller', async () => (await metric(controller, 'knative_kafka_workqueue_depth')) === 0, { timeoutMs: patienceMs });
-    expect(await versions()).toBe(before);
+    expect(await versions()).toEqual(before);
   });
 
   it('hands over to another one, which goes on', async () => {

@@ -10,20 +10,10 @@ async function run(): Promise<void> {
   const config = readSettings(settings, process.env);
   const log = createLogger('kafka-controller', config.logLevel);
   const registry = createRegistry();
-  const api = createKubernetesApi({
-    kubeconfig: config.kubeconfig,
-    userAgent: 'knative-kafka-controller',
-    fieldManager: 'kafka-controller',
-    requestsPerSecond: config.requestsPerSecond,
-    burst: 2 * config.requestsPerSecond,
-  });
-  const controller = startController(config, {
-    api,
-    registry,
-    log,
-    // Another one may lead by now: what is under way here must not be finished.
-    onLost: () => process.exit(1),
-  });
+  const identity = { kubeconfig: config.kubeconfig, userAgent: 'knative-kafka-controller', fieldManager: 'kafka-controller' };
+  const api = createKubernetesApi({ ...identity, requestsPerSecond: config.requestsPerSecond, burst: 2 * config.requestsPerSecond });
+  const leaseApi = createKubernetesApi(identity);
+  const controller = startController(config, { api, leaseApi, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: controller.notReady() }) });
   log.info({ metricsPort: metricsServer.port }, 'controller started');
 
@@ -32,7 +22,7 @@ async function run(): Promise<void> {
     timeoutMs: 20_000,
     stop: async () => {
       await controller.stop();
-      await api.close();
+      await Promise.all([api.close(), leaseApi.close()]);
       await metricsServer.close();
     },
   });

@@ -39,17 +39,18 @@ export class ChannelReconciler {
   }
 
   /** @param key `namespace/name` */
-  async reconcile(key: string): Promise<undefined> {
+  async reconcile(key: string): Promise<object | undefined> {
     const { api, caches, tracker } = this.#parts;
     const object = caches.channels.get(key);
     if (object === undefined || isDeleting(object)) {
       await tracker.track(channelDependent(key), []);
-      return;
+      return undefined;
     }
     const template = await this.#template(object);
-    if (template === undefined) return; // the change that this made brings us back
+    if (template === undefined) return {}; // the change that this made brings us back
     const backing = 'problem' in template ? { reason: 'ChannelTemplateMissing', message: template.problem } : await this.#backing(object, template);
     await applyStatus(api, resourceTypes.channel, object, this.#status(object, backing), ownStatusFields);
+    return {};
   }
 
   /** The Channel's own template; the default one is written into it, as Knative's webhook would. */

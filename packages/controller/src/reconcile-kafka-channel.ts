@@ -13,6 +13,7 @@ import { channelUrl, desiredChannelService } from './core/desired-channel-servic
 import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/desired-dispatcher.ts';
 import { receiverName } from './core/desired-receiver.ts';
 import { chooseKafkaSecret } from './core/kafka-secret-choice.ts';
+import type { DesiredObject } from './core/drift.ts';
 import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SubscriberStatus } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
 import { removedSubscribers, removedSubscribersAnnotation, type RemovedSubscriber } from './core/removed-subscribers.ts';
@@ -46,7 +47,8 @@ export interface KafkaChannelReconcilerParts {
   };
 }
 
-type Requeue = { readonly requeueAfterMs: number } | undefined;
+/** Undefined: the channel is gone. */
+type Requeue = { readonly requeueAfterMs?: number } | undefined;
 
 const ownStatusFields = ['observedGeneration', 'conditions', 'annotations', 'address', 'addresses', 'subscribers', 'deadLetterSinkUri', 'deadLetterSinkCACerts', 'deadLetterSinkAudience'] as const satisfies readonly (keyof ChannelStatus)[];
 const ownAnnotations: readonly string[] = [topicAnnotation, kafkaSecretAnnotation, removedSubscribersAnnotation];
@@ -80,7 +82,7 @@ export class KafkaChannelReconciler {
     }
     const channel = toKafkaChannel(object);
     if (isDeleting(object)) return this.#finalize(object, channel);
-    if (await this.#claim(object)) return undefined; // the change that this made brings us back
+    if (await this.#claim(object)) return {}; // the change that this made brings us back
     return this.#bringAbout(object, channel);
   }
 
@@ -108,8 +110,7 @@ export class KafkaChannelReconciler {
     if ('name' in choice) {
       const desired = desiredChannelService(channel.metadata, receiverName(choice.name, choice.isDefault), workloads);
       try {
-        await applyDrifted(api, resourceTypes.service, desired, caches.channelServices.get(`${desired.metadata.namespace}/${desired.metadata.name}`));
-        service = 'ready';
+        service = await this.#ensureService(desired, channel.metadata.uid);
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         service = { reason: 'ServiceRejected', message: error.message };
@@ -138,7 +139,19 @@ export class KafkaChannelReconciler {
     await applyStatus(api, resourceTypes.kafkaChannel, object, status, ownStatusFields, withOwnAnnotations);
     this.#tellTransition(object, status);
     if (problems.length > 0) throw problems[0] as Error;
-    return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
+    return requeueAfterMs === undefined ? {} : { requeueAfterMs };
+  }
+
+  /** A Service of this name may be somebody else's. */
+  async #ensureService(desired: DesiredObject, channelUid: string): Promise<'ready' | Problem> {
+    const { api, caches } = this.#parts;
+    const { name, namespace = '' } = desired.metadata;
+    const observed = caches.channelServices.get(`${namespace}/${name}`) ?? (await api.get(resourceTypes.service, { namespace, name }));
+    if (observed !== undefined && observed.metadata.ownerReferences?.some(({ uid }) => uid === channelUid) !== true) {
+      return { reason: 'ServiceNotOwned', message: `Service ${namespace}/${name} is there already and does not belong to this channel: rename or delete it` };
+    }
+    await applyDrifted(api, resourceTypes.service, desired, observed);
+    return 'ready';
   }
 
   /** @returns whether the object had to be marked as ours */
@@ -151,28 +164,29 @@ export class KafkaChannelReconciler {
     return true;
   }
 
-  async #ensureTopic(channel: KafkaChannel, secret: string, admin: Admin, object: KafkaChannelObject): Promise<{ readonly name: string; readonly state: TopicState; readonly isNew: boolean }> {
+  async #ensureTopic(channel: KafkaChannel, secret: string, admin: Admin, object: KafkaChannelObject): Promise<{ readonly name: string; readonly state: TopicState; readonly isKnown: boolean }> {
     const { caches, nowMs, record, settings, workloads } = this.#parts;
     const key = resourceKey(channel.metadata);
     // A recorded topic stays, whatever the template says now; one of another Kafka does not count.
     const isRecorded = channel.recorded?.kafkaSecret === undefined || channel.recorded.kafkaSecret === secret;
     const features = readFeatures(caches.configMaps.list().map(parseConfigMap), workloads.systemNamespace);
     const named = isRecorded && channel.recorded?.topic !== undefined ? channelTopic(channel) : topicName(channel.metadata, features.channelsTopicTemplate);
-    if ('problem' in named) return { name: '', isNew: false, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
+    if ('problem' in named) return { name: '', isKnown: false, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
     const { numPartitions: partitions, replicationFactor, retentionMs } = channel.spec;
+    // Offsets that were reported are those of this topic; with one that was deleted, Kafka forgets them.
+    const isKnown = channel.recorded?.topic === named.topic && channel.recorded.kafkaSecret === secret;
     const of = JSON.stringify([secret, named.topic, partitions, replicationFactor, retentionMs]);
     const checked = this.#topics.get(key);
-    if (checked?.of === of && checked.state.isReady && nowMs() - checked.atMs < settings.topicRecheckMs) return { name: named.topic, state: checked.state, isNew: false };
+    if (checked?.of === of && checked.state.isReady && nowMs() - checked.atMs < settings.topicRecheckMs) return { name: named.topic, state: checked.state, isKnown };
     const { state, changes } = await ensureTopic(admin, named.topic, { partitions, replicationFactor, retentionMs });
     for (const { reason, message } of changes) record({ regarding: object, type: 'Normal', reason, note: message, action: 'Reconcile' });
     this.#topics.set(key, { of, atMs: nowMs(), state });
-    return { name: named.topic, state, isNew: changes.some(({ reason }) => reason === 'TopicCreated') };
+    return { name: named.topic, state, isKnown: isKnown && !changes.some(({ reason }) => reason === 'TopicCreated') };
   }
 
   /** Initial offsets for those that have none yet; what was reported ready has them. */
-  async #readySubscribers(channel: KafkaChannel, status: ChannelStatus | undefined, kafka: { readonly name: string; readonly isNew: boolean; readonly admin: Admin } | undefined, again: (ms: number) => void): Promise<readonly SubscriberStatus[]> {
-    // With a topic that was deleted, Kafka forgets the offsets in it.
-    const reported = new Map((kafka?.isNew === true ? [] : (status?.subscribers ?? [])).map((subscriber) => [subscriber.uid, subscriber]));
+  async #readySubscribers(channel: KafkaChannel, status: ChannelStatus | undefined, kafka: { readonly name: string; readonly isKnown: boolean; readonly admin: Admin } | undefined, again: (ms: number) => void): Promise<readonly SubscriberStatus[]> {
+    const reported = new Map((kafka?.isKnown === false ? [] : (status?.subscribers ?? [])).map((subscriber) => [subscriber.uid, subscriber]));
     const answers: SubscriberStatus[] = [];
     for (const subscriber of channel.spec.subscribers) {
       const { uid, generation } = subscriber;

@@ -26,7 +26,7 @@ export function defaultOf(secrets: readonly SecretObject[]): string | undefined 
 }
 
 /** @returns reconciles the Kafka Secret of a name */
-export function createKafkaSecretReconciler({ api, caches, kafka, workloads, record }: KafkaSecretReconcilerParts): (name: string) => Promise<undefined> {
+export function createKafkaSecretReconciler({ api, caches, kafka, workloads, record }: KafkaSecretReconcilerParts): (name: string) => Promise<object | undefined> {
   const toldProblems = new Map<string, string>();
   return async (name) => {
     const secrets = caches.kafkaSecrets();
@@ -61,6 +61,6 @@ export function createKafkaSecretReconciler({ api, caches, kafka, workloads, rec
     for (const [type, objects, kept] of [[resourceTypes.deployment, deployments, desired?.deployment], [resourceTypes.service, services, desired?.service]] as const) {
       for (const { metadata } of objects) if (metadata.name !== kept?.metadata.name) await api.delete(type, { namespace: workloads.systemNamespace, name: metadata.name });
     }
-    return undefined;
+    return isGone ? undefined : {};
   };
 }

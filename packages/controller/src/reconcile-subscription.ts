@@ -47,28 +47,29 @@ export class SubscriptionReconciler {
   }
 
   /** @param key `namespace/name` */
-  async reconcile(key: string): Promise<undefined> {
+  async reconcile(key: string): Promise<object | undefined> {
     const { api, caches, tracker, nowMs } = this.#parts;
     const object = caches.subscriptions.get(key);
     if (object === undefined) {
       await tracker.track(subscriptionDependent(key), []);
-      return;
+      return undefined;
     }
     const { finalizers = [] } = object.metadata;
     if (isDeleting(object)) {
-      if (!finalizers.includes(subscriptionFinalizer)) return;
+      if (!finalizers.includes(subscriptionFinalizer)) return undefined;
       await this.#remove(object);
       await patchMetadata(api, resourceTypes.subscription, object, { finalizers: finalizers.filter((name) => name !== subscriptionFinalizer) });
-      return;
+      return undefined;
     }
     if (!finalizers.includes(subscriptionFinalizer)) {
       await patchMetadata(api, resourceTypes.subscription, object, { finalizers: [...finalizers, subscriptionFinalizer] });
-      return; // the change that this made brings us back
+      return {}; // the change that this made brings us back
     }
     const progress = await this.#bringAbout(object);
     const status = subscriptionStatus(object, progress, nowMs());
     await applyStatus(api, resourceTypes.subscription, object, status, ownStatusFields);
     this.#tellTransition(object, status);
+    return {};
   }
 
   async #bringAbout(object: SubscriptionObject): Promise<SubscriptionProgress> {

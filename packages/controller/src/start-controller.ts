@@ -1,10 +1,11 @@
 /**
  * The controller as one thing that starts and stops: caches, one loop per kind of resource, and who wakes whom.
  *
- * Always true: caches are warm in every controller, and only the one that leads writes.
+ * Always true: caches are warm in every controller, and only the one that leads writes. One that loses the lead, because
+ * the API server is away, goes on as a candidate: nothing has to start again when it is back.
  */
 import { hostname } from 'node:os';
-import { resourceKey, type DestinationLookups } from '@knative-kafka/common/core';
+import { resourceKey, type DestinationLookups, type KubernetesMeta } from '@knative-kafka/common/core';
 import { Counter, objectKey, resourceTypes, type Informer, type InformerChange, type KubernetesApi, type KubernetesObject, type Logger, type Registry } from '@knative-kafka/common/io';
 import { startCaches } from './caches.ts';
 import type { ControllerConfig } from './config.ts';
@@ -25,10 +26,10 @@ import { SubscriptionReconciler } from './reconcile-subscription.ts';
 
 export interface ControllerParts {
   readonly api: KubernetesApi;
+  /** For the Lease alone, so that renewing it waits for nothing else. */
+  readonly leaseApi: KubernetesApi;
   readonly registry: Registry;
   readonly log: Logger;
-  /** The lead is lost, and with it the right to write: the process had better end. */
-  readonly onLost: () => void;
 }
 
 export interface RunningController {
@@ -38,9 +39,20 @@ export interface RunningController {
   stop(): Promise<void>;
 }
 
+/**
+ * One candidacy: from waiting for the lead to its end. What was begun under a lead that is lost can write nothing any
+ * more, however long it takes; the next candidacy begins when it has come to rest.
+ */
+interface Term {
+  readonly loops: Readonly<Record<ReconciledKind, ControllerLoop>>;
+  stop(): Promise<void>;
+}
+
+type ReconciledKind = 'KafkaSecret' | 'KafkaChannel' | 'Subscription' | 'Channel';
+
 const serviceType = { apiVersion: 'v1', kind: 'Service' } as const;
 
-export function startController(config: ControllerConfig, { api, registry, log, onLost }: ControllerParts): RunningController {
+export function startController(config: ControllerConfig, { api, leaseApi, registry, log }: ControllerParts): RunningController {
   const { systemNamespace } = config;
   const workloads: Workloads = {
     systemNamespace,
@@ -53,20 +65,8 @@ export function startController(config: ControllerConfig, { api, registry, log, 
     logLevel: config.dataPlaneLogLevel,
   };
   const identity = config.podName ?? `${hostname()}_${process.pid}`;
-  const election = startLeaderElection({
-    api,
-    namespace: systemNamespace,
-    name: 'kafka-controller',
-    identity,
-    leaseDurationMs: config.leaseDurationMs,
-    log,
-    onStarted: () => enqueueAll(),
-    onLost,
-  });
-  const guarded = election.guard(api);
-  const recorder = createEventRecorder({ api: guarded, reportingController: 'kafka-controller', reportingInstance: identity, log });
-  const record = recorder.record;
-  registerRequests(api, registry);
+  const recorder = createEventRecorder({ api, reportingController: 'kafka-controller', reportingInstance: identity, log });
+  const { record } = recorder;
   const caches = startCaches(api, { systemNamespace, log });
   const kafka = new KafkaClusters({ requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs, log });
   const eventing = watchEventing({
@@ -80,9 +80,6 @@ export function startController(config: ControllerConfig, { api, registry, log, 
       enqueueAll();
     },
   });
-  const isLeading = (): boolean => election.isLeading();
-  const isOurs = (): boolean => eventing.isPresent() === false;
-
   const tracker = createObjectTracker({
     api,
     known: [
@@ -91,78 +88,114 @@ export function startController(config: ControllerConfig, { api, registry, log, 
     ],
     customResourceDefinitions: caches.customResourceDefinitions,
     onChange: (dependent) => {
-      const [kind = '', key = ''] = dependent.split(' ');
-      byKind[kind]?.enqueue(key);
+      const [kind, key = ''] = dependent.split(' ');
+      enqueue(kind as ReconciledKind, key);
     },
   });
   const lookups = lookupsOf(tracker, config.clusterDomain);
 
-  const loop = (name: string, reconcile: (key: string) => Promise<{ readonly requeueAfterMs?: number } | undefined>, isActive = (): boolean => true): ControllerLoop =>
-    startControllerLoop({ name, workers: config.workers, isLeading: () => isLeading() && isActive(), log, registry, reconcile });
-  const nowMs = Date.now;
-  const kafkaChannels = new KafkaChannelReconciler({ api: guarded, caches, kafka, tracker, lookups, workloads, record, log, nowMs, settings: config });
-  const subscriptions = new SubscriptionReconciler({ api: guarded, caches, tracker, lookups, record, nowMs });
-  const channels = new ChannelReconciler({ api: guarded, caches, tracker, lookups, record, systemNamespace, nowMs });
-  const byKind: Readonly<Record<string, ControllerLoop>> = {
-    KafkaSecret: loop('kafka-secret', createKafkaSecretReconciler({ api: guarded, caches, kafka, workloads, record })),
-    KafkaChannel: loop('kafka-channel', (key) => kafkaChannels.reconcile(key)),
-    Subscription: loop('subscription', (key) => subscriptions.reconcile(key), isOurs),
-    Channel: loop('channel', (key) => channels.reconcile(key), isOurs),
+  countRequests(registry, [api, leaseApi]);
+
+  let isStopped = false;
+  let term: Term | undefined;
+  const enqueue = (kind: ReconciledKind, ...keys: readonly string[]): void => {
+    for (const key of keys) term?.loops[kind].enqueue(key);
   };
 
-  const enqueueAll = (): void => {
-    enqueueEach(byKind['KafkaSecret'], caches.kafkaSecrets().map(({ metadata }) => metadata.name));
-    enqueueEach(byKind['KafkaChannel'], keysOf(caches.kafkaChannels));
-    enqueueEach(byKind['Subscription'], keysOf(caches.subscriptions));
-    enqueueEach(byKind['Channel'], keysOf(caches.channels));
-    // What belongs to channels and Secrets that went while nobody looked.
-    for (const { metadata } of caches.deployments.list()) wakeOwner(metadata);
-    for (const { metadata } of caches.receiverServices.list()) wakeOwner(metadata);
+  const startTerm = (): Term => {
+    const election = startLeaderElection({
+      api: leaseApi,
+      namespace: systemNamespace,
+      name: 'kafka-controller',
+      identity,
+      leaseDurationMs: config.leaseDurationMs,
+      log,
+      onStarted: () => enqueueAll(),
+      onLost: () => void renew(),
+    });
+    const parts = { api: election.guard(api), caches, tracker, lookups, record, nowMs: Date.now };
+    const isOurs = (): boolean => eventing.isPresent() === false;
+    const loop = (name: string, reconcile: (key: string) => Promise<{ readonly requeueAfterMs?: number } | undefined>, isActive = (): boolean => true): ControllerLoop =>
+      startControllerLoop({ name, workers: config.workers, isLeading: () => election.isLeading() && caches.missing().length === 0 && isActive(), log, registry, reconcile });
+    const kafkaChannels = new KafkaChannelReconciler({ ...parts, kafka, workloads, log, settings: config });
+    const subscriptions = new SubscriptionReconciler(parts);
+    const channels = new ChannelReconciler({ ...parts, systemNamespace });
+    const loops = {
+      KafkaSecret: loop('kafka-secret', createKafkaSecretReconciler({ ...parts, kafka, workloads })),
+      KafkaChannel: loop('kafka-channel', (key) => kafkaChannels.reconcile(key)),
+      Subscription: loop('subscription', (key) => subscriptions.reconcile(key), isOurs),
+      Channel: loop('channel', (key) => channels.reconcile(key), isOurs),
+    };
+    return {
+      loops,
+      stop: async () => {
+        await Promise.all(Object.values(loops).map((each) => each.stop()));
+        await election.stop();
+      },
+    };
   };
-  const wakeOwner = ({ annotations }: KubernetesObject['metadata']): void => {
+  const renew = async (): Promise<void> => {
+    await term?.stop();
+    if (!isStopped) term = startTerm();
+  };
+
+  const enqueueSecrets = (): void => enqueue('KafkaSecret', ...caches.kafkaSecrets().map(({ metadata }) => metadata.name));
+  const enqueueChannels = (): void => enqueue('KafkaChannel', ...keysOf(caches.kafkaChannels));
+  const enqueueAll = (): void => {
+    enqueueSecrets();
+    enqueueChannels();
+    enqueue('Subscription', ...keysOf(caches.subscriptions));
+    enqueue('Channel', ...keysOf(caches.channels));
+    // What belongs to channels and Secrets that went while nobody looked.
+    for (const { metadata } of [...caches.deployments.list(), ...caches.receiverServices.list()]) wakeOwner(metadata);
+  };
+  const wakeOwner = ({ annotations }: KubernetesMeta): void => {
     const channel = annotations?.[channelAnnotation];
     const secret = annotations?.[secretAnnotation];
-    if (channel !== undefined) byKind['KafkaChannel']?.enqueue(channel);
-    if (secret === undefined) return;
-    byKind['KafkaSecret']?.enqueue(secret);
-    enqueueEach(byKind['KafkaChannel'], keysOf(caches.kafkaChannels)); // their conditions tell of the receiver's pods
+    if (channel !== undefined) enqueue('KafkaChannel', channel);
+    if (secret !== undefined) enqueue('KafkaSecret', secret);
   };
   const wakeAfter = ({ before, after }: InformerChange<KubernetesObject>): void => {
     for (const object of [before, after]) if (object !== undefined) wakeOwner(object.metadata);
   };
 
+  // Nobody listens before all is read: what is missing from a cache until then may be there.
   void caches.synced().then(() => {
-    // Before that, what is missing from a cache may be there: nothing is decided on it.
-    caches.kafkaChannels.onChange(({ key }) => byKind['KafkaChannel']?.enqueue(key));
-    caches.deployments.onChange(wakeAfter);
+    if (isStopped) return;
+    caches.kafkaChannels.onChange(({ key }) => enqueue('KafkaChannel', key));
+    caches.deployments.onChange((change) => {
+      wakeAfter(change);
+      // The channels of a receiver tell of its pods.
+      if ((change.after ?? change.before)?.metadata.annotations?.[secretAnnotation] !== undefined) enqueueChannels();
+    });
     caches.receiverServices.onChange(wakeAfter);
     caches.channelServices.onChange(({ before, after }) => {
-      for (const { kind, name } of (after ?? before)?.metadata.ownerReferences ?? []) {
-        if (kind === 'KafkaChannel') byKind['KafkaChannel']?.enqueue(resourceKey({ namespace: (after ?? before)?.metadata.namespace ?? '', name }));
-      }
+      const { namespace = '', ownerReferences = [] } = (after ?? before)?.metadata ?? { name: '' };
+      for (const { kind, name } of ownerReferences) if (kind === 'KafkaChannel') enqueue('KafkaChannel', resourceKey({ namespace, name }));
     });
     caches.onKafkaSecretChange((name) => {
-      byKind['KafkaSecret']?.enqueue(name);
+      enqueue('KafkaSecret', name);
       // Which one is the default may have changed, for all of them.
-      enqueueEach(byKind['KafkaSecret'], caches.kafkaSecrets().map(({ metadata }) => metadata.name));
-      enqueueEach(byKind['KafkaChannel'], keysOf(caches.kafkaChannels));
+      enqueueSecrets();
+      enqueueChannels();
     });
     caches.configMaps.onChange(() => {
-      enqueueEach(byKind['KafkaChannel'], keysOf(caches.kafkaChannels));
-      enqueueEach(byKind['Channel'], keysOf(caches.channels));
+      enqueueChannels();
+      enqueue('Channel', ...keysOf(caches.channels));
     });
-    caches.subscriptions.onChange(({ key }) => byKind['Subscription']?.enqueue(key));
-    caches.channels.onChange(({ key }) => byKind['Channel']?.enqueue(key));
-    enqueueAll();
+    caches.subscriptions.onChange(({ key }) => enqueue('Subscription', key));
+    caches.channels.onChange(({ key }) => enqueue('Channel', key));
     log.info({ channels: caches.kafkaChannels.list().length, subscriptions: caches.subscriptions.list().length }, 'caches are warm');
+    enqueueAll();
   });
+  term = startTerm();
 
   return {
     notReady: () => caches.missing(),
     stop: async () => {
-      await Promise.all(Object.values(byKind).map((each) => each.stop()));
+      isStopped = true;
+      await term?.stop();
       await recorder.close();
-      await election.stop();
       tracker.close();
       eventing.close();
       caches.close();
@@ -171,24 +204,20 @@ export function startController(config: ControllerConfig, { api, registry, log, 
   };
 }
 
-function registerRequests(api: KubernetesApi, registry: Registry): void {
+function countRequests(registry: Registry, apis: readonly KubernetesApi[]): void {
   new Counter({
     name: 'knative_kafka_kubernetes_requests_total',
     help: 'Requests to the API server, watches included.',
     registers: [registry],
     collect() {
       this.reset();
-      this.inc(api.requestCount());
+      this.inc(apis.reduce((sum, each) => sum + each.requestCount(), 0));
     },
   });
 }
 
 function keysOf(informer: Informer<KubernetesObject>): readonly string[] {
   return informer.list().map(({ metadata }) => objectKey(metadata));
-}
-
-function enqueueEach(loop: ControllerLoop | undefined, keys: readonly string[]): void {
-  for (const key of keys) loop?.enqueue(key);
 }
 
 /** Destinations are looked up among what the tracker watches. */

@@ -1,5 +1,6 @@
 /**
- * Runs a part of the local cluster in the foreground, for a developer who wants one beside an editor.
+ * Runs a part of the local cluster in the foreground, for a developer who wants one beside an editor; or brings and
+ * builds everything that tests start, so that no test has to wait for it.
  *
  * Always true: it ends with exit code 0 after SIGINT or SIGTERM once everything has stopped; a second signal, or one
  * during the start, ends everything at once.
@@ -8,12 +9,16 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ensureKafkaJars } from './kafka-jars.ts';
 import { startKafka } from './kafka.ts';
+import { ensureKnativeEventing } from './knative-eventing.ts';
+import { ensureKubernetes } from './kubernetes-binary.ts';
 import { startKubernetes } from './kubernetes.ts';
 
-const help = `Usage: node packages/local-cluster/src/main.ts kafka|kubernetes [options]
+const help = `Usage: node packages/local-cluster/src/main.ts kafka|kubernetes|prepare [options]
 
-Runs Apache Kafka, or a Kubernetes API server, on 127.0.0.1 until Ctrl-C.
+Runs Apache Kafka, or a Kubernetes API server, on 127.0.0.1 until Ctrl-C. prepare downloads and builds all
+that tests need, which is done once, and ends.
 
   --brokers 1|3   how many Kafka brokers (1)
   --port N        port of the API server, or of the first broker; other ports of Kafka follow it (free ports)
@@ -22,7 +27,7 @@ Runs Apache Kafka, or a Kubernetes API server, on 127.0.0.1 until Ctrl-C.
 `;
 
 interface Command {
-  readonly part: 'kafka' | 'kubernetes';
+  readonly part: 'kafka' | 'kubernetes' | 'prepare';
   readonly brokers: 1 | 3;
   readonly port: number | undefined;
   readonly data: string | undefined;
@@ -45,7 +50,7 @@ function parseCommand(args: string[]): Command | 'help' {
   });
   if (values.help) return 'help';
   const part = positionals.join(' ');
-  if (part !== 'kafka' && part !== 'kubernetes') throw new Error('say what to run: kafka or kubernetes');
+  if (part !== 'kafka' && part !== 'kubernetes' && part !== 'prepare') throw new Error('say what to run: kafka, kubernetes or prepare');
   const { brokers = '1', data } = values;
   if (part !== 'kafka' && values.brokers !== undefined) throw new Error('--brokers is for kafka');
   if (brokers !== '1' && brokers !== '3') throw new Error(`--brokers is 1 or 3, not ${brokers}`);
@@ -82,6 +87,14 @@ async function start({ part, brokers, port, data }: Command, onEnded: (text: str
   };
 }
 
+async function prepare(): Promise<void> {
+  const onProgress = (text: string): void => console.log(text);
+  await ensureKafkaJars({ onProgress });
+  await ensureKafkaJars({ tools: true, onProgress });
+  await ensureKubernetes({ onProgress });
+  await ensureKnativeEventing(onProgress);
+}
+
 async function run(command: Command): Promise<void> {
   const end = Promise.withResolvers<undefined>();
   let mayEndInOrder = false;
@@ -115,7 +128,7 @@ if (command === 'help') {
   console.log(help);
 } else {
   try {
-    await run(command);
+    await (command.part === 'prepare' ? prepare() : run(command));
     process.exit(0);
   } catch (error) {
     console.error((error as Error).message);

@@ -39,4 +39,11 @@ describe('SU-02: the status of a Subscription', () => {
     expect(subscriptionStatus(subscription, { step: 'destinations', problem }, 0)).not.toHaveProperty('physicalSubscription');
     expect(subscriptionStatus(subscription, { step: 'added', physical, subscriber }, 0)).toMatchObject({ physicalSubscription: physical, observedGeneration: 4 });
   });
+
+  it('has nothing in a condition that its schema does not know', () => {
+    const more = { ...problem, isGone: true };
+    for (const progress of [{ step: 'channel', problem: more }, { step: 'destinations', problem: more }, { step: 'channel update', physical, problem: more }] as const) {
+      for (const condition of subscriptionStatus(subscription, progress, 0).conditions!) expect(['type', 'status', 'reason', 'message', 'lastTransitionTime']).toEqual(expect.arrayContaining(Object.keys(condition)));
+    }
+  });
 });

@@ -36,15 +36,15 @@ export function subscriptionStatus({ metadata, status }: SubscriptionObject, pro
 
 function referencesResolved(progress: SubscriptionProgress): Condition {
   const type = 'ReferencesResolved';
-  if (progress.step === 'channel') return { type, status: 'Unknown', ...progress.problem };
-  if (progress.step === 'destinations') return { type, status: 'False', ...progress.problem };
+  if (progress.step === 'channel') return unmet(type, 'Unknown', progress.problem);
+  if (progress.step === 'destinations') return unmet(type, 'False', progress.problem);
   return { type, status: 'True' };
 }
 
 function addedToChannel(progress: SubscriptionProgress): Condition {
   const type = 'AddedToChannel';
   if (progress.step === 'added') return { type, status: 'True' };
-  if (progress.step === 'channel update') return { type, status: 'False', ...progress.problem };
+  if (progress.step === 'channel update') return unmet(type, 'False', progress.problem);
   return { type, status: 'Unknown' };
 }
 
@@ -56,4 +56,9 @@ function channelReady(progress: SubscriptionProgress, generation: number): Condi
   if (subscriber === undefined || subscriber.observedGeneration !== generation) return { type, status: 'Unknown', reason, message: 'the channel has not told about this Subscription yet' };
   if (subscriber.ready === 'True') return { type, status: 'True' };
   return { type, status: subscriber.ready, reason, message: subscriber.message ?? 'the channel does not say why' };
+}
+
+/** Nothing but reason and message: a field that the schema does not know would differ from what is stored for ever. */
+function unmet(type: string, status: 'Unknown' | 'False', { reason, message }: Problem): Condition {
+  return { type, status, reason, message };
 }

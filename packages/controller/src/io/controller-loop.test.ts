@@ -99,6 +99,14 @@ describe('the controller loop', () => {
     await loop.stop();
   });
 
+  it('looks again by and by at what is there, and never at what is gone', async () => {
+    const { loop, calls } = start((key) => (key === 'there' ? {} : undefined));
+    loop.enqueue('there');
+    loop.enqueue('gone');
+    await vi.advanceTimersByTimeAsync(360_000);
+    expect(calls).toEqual(['there', 'gone', 'there']);
+  });
+
   it('reconciles nothing without the lead: neither what comes nor what waits', async () => {
     const { loop, calls, state } = start(() => ({ requeueAfterMs: 1_000 }));
     state.isLeading = false;

@@ -15,9 +15,17 @@ export interface ControllerLoopOptions {
   /** In logs and metrics, such as `kafka-channel`. */
   readonly name: string;
   readonly workers: number;
-  /** `requeueAfterMs`: when to look again although nothing changed. */
+  /**
+   * `requeueAfterMs`: when to look again although nothing changed, and at the latest after `resyncMs`; undefined: never,
+   * because there is nothing more to look at.
+   */
   readonly reconcile: (key: string) => Promise<{ readonly requeueAfterMs?: number } | undefined>;
   readonly isLeading: () => boolean;
+  /**
+   * Everything is looked at again this often, give or take a fifth: a copy that comes and goes while a watch is broken
+   * is a change that no cache tells of. 5 minutes unless given.
+   */
+  readonly resyncMs?: number;
   readonly log: Logger;
   readonly registry: Registry;
   /** Other waits than the usual ones, for tests. */
@@ -33,11 +41,12 @@ export interface ControllerLoop {
 /** Between two attempts at what somebody has to change first, at least. */
 const slowRetryMs = 30_000;
 const stopTimeoutMs = 10_000;
+const defaultResyncMs = 300_000;
 const internalError = 'internal-error';
 /** Of a key that met one conflict. */
 const untold = '';
 
-export function startControllerLoop({ name, workers, reconcile, isLeading, log, registry, queue: queueOptions }: ControllerLoopOptions): ControllerLoop {
+export function startControllerLoop({ name, workers, reconcile, isLeading, resyncMs = defaultResyncMs, log, registry, queue: queueOptions }: ControllerLoopOptions): ControllerLoop {
   const metrics = metricsOf(registry);
   const duration = metrics.duration.labels(name);
   /** Keys that fail, and with what. */
@@ -78,7 +87,8 @@ export function startControllerLoop({ name, workers, reconcile, isLeading, log, 
       try {
         const result = await reconcile(key);
         succeeded(key);
-        return { kind: 'done', againAfterMs: result?.requeueAfterMs };
+        if (result === undefined) return { kind: 'done' };
+        return { kind: 'done', againAfterMs: Math.min(result.requeueAfterMs ?? Infinity, resyncMs * (0.8 + 0.4 * Math.random())) };
       } catch (error) {
         return failed(key, error);
       } finally {

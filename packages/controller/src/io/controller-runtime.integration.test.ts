@@ -51,35 +51,64 @@ async function makeNamespace(name: string): Promise<void> {
   await direct.create({ group: '', version: 'v1', kind: 'Namespace', plural: 'namespaces', isNamespaced: false }, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
 }
 
+/** Copies ConfigMaps from one namespace to another, over a proxy. */
+async function startCopying(from: string, to: string) {
+  await makeNamespace(from);
+  await makeNamespace(to);
+  const proxy = await startProxy();
+  const api = connect(proxy.kubeconfig);
+  const tuning = { backoff: { firstMs: 20, longestMs: 500 }, healthyAfterMs: 300, pageSize: 10 };
+  const originals = startInformer<ConfigMap>(api, { type, namespace: from }, tuning);
+  const copies = startInformer<ConfigMap>(api, { type, namespace: to }, tuning);
+  const loop = startControllerLoop({
+    name: 'copy',
+    workers: 4,
+    isLeading: () => true,
+    log: silent,
+    registry: new Registry(),
+    queue: { backoff: { firstMs: 5, longestMs: 500 } },
+    reconcile: async (name) => {
+      const original = originals.get(`${from}/${name}`);
+      if (original === undefined) {
+        await api.delete(type, { namespace: to, name });
+        return undefined;
+      }
+      if (copies.get(`${to}/${name}`)?.data?.['value'] !== original.data?.['value']) {
+        await api.apply<ConfigMap>(type, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: to, name }, ...(original.data === undefined ? {} : { data: original.data }) });
+      }
+      // What is made here and removed by another before the informer saw it is no change to the informer.
+      return { requeueAfterMs: 2_000 };
+    },
+  });
+  await Promise.all([originals.synced(), copies.synced()]);
+  for (const informer of [originals, copies]) informer.onChange(({ before, after }) => loop.enqueue((after ?? before)!.metadata.name));
+  const close = async (): Promise<void> => {
+    await loop.stop();
+    for (const informer of [originals, copies]) informer.close();
+    await api.close();
+    await proxy.close();
+  };
+  return { proxy, close };
+}
+
 describe('a controller that copies ConfigMaps from one namespace to another', () => {
+  it('makes a copy again that was removed before its informer ever saw it', async () => {
+    const { proxy, close } = await startCopying('from-unseen', 'to-unseen');
+    const name = { namespace: 'to-unseen', name: 'object' };
+    // The informer of the copies is blind: it can neither list nor watch.
+    proxy.onRequest = ({ method, path }) => (method === 'GET' && path.includes('/namespaces/to-unseen/configmaps?') ? { kind: 'answer', status: 503 } : undefined);
+    proxy.breakWatches();
+    await direct.apply<ConfigMap>(type, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: 'from-unseen', name: 'object' }, data: { value: '1' } });
+    const first = await waitFor('the copy', () => direct.get(type, name), { timeoutMs: factTimeoutMs });
+    await direct.delete(type, name);
+    proxy.onRequest = () => undefined;
+    await waitFor('another copy', async () => ((await direct.get(type, name))?.metadata.uid ?? first.metadata.uid) !== first.metadata.uid, { timeoutMs: factTimeoutMs });
+    await close();
+  });
+
   it.each([1, 2])('seed %i: ends with exact copies, whatever failed on the way', async (seed) => {
     const [from, to] = [`from-${seed}`, `to-${seed}`];
-    await makeNamespace(from);
-    await makeNamespace(to);
-    const proxy = await startProxy();
-    const api = connect(proxy.kubeconfig);
-    const tuning = { backoff: { firstMs: 20, longestMs: 500 }, healthyAfterMs: 300, pageSize: 10 };
-    const originals = startInformer<ConfigMap>(api, { type, namespace: from }, tuning);
-    const copies = startInformer<ConfigMap>(api, { type, namespace: to }, tuning);
-    const loop = startControllerLoop({
-      name: `copy-${seed}`,
-      workers: 4,
-      isLeading: () => true,
-      log: silent,
-      registry: new Registry(),
-      queue: { backoff: { firstMs: 5, longestMs: 500 } },
-      reconcile: async (name) => {
-        const original = originals.get(`${from}/${name}`);
-        if (original === undefined) await api.delete(type, { namespace: to, name });
-        else if (copies.get(`${to}/${name}`)?.data?.['value'] !== original.data?.['value']) {
-          await api.apply<ConfigMap>(type, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace: to, name }, ...(original.data === undefined ? {} : { data: original.data }) });
-        }
-        return undefined;
-      },
-    });
-    await Promise.all([originals.synced(), copies.synced()]);
-    for (const informer of [originals, copies]) informer.onChange(({ before, after }) => loop.enqueue((after ?? before)!.metadata.name));
-
+    const { proxy, close } = await startCopying(from, to);
     const random = new SeededRandom(seed);
     const isOneIn = (count: number): boolean => random.below(count) === 0;
     let faults = 0;
@@ -111,10 +140,7 @@ describe('a controller that copies ConfigMaps from one namespace to another', ()
       expect(await valuesOf(to)).toEqual(await valuesOf(from));
       return true;
     }, { timeoutMs: factTimeoutMs });
-    await loop.stop();
-    for (const informer of [originals, copies]) informer.close();
-    await api.close();
-    await proxy.close();
+    await close();
   });
 });
 

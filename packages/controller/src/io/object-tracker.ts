@@ -34,6 +34,12 @@ interface WatchedKind {
   trouble: string | undefined;
 }
 
+/**
+ * A new kind is announced before it is served everywhere: after the announcement it is asked for at these times, in
+ * milliseconds.
+ */
+const lookAgainAfterMs = [0, 1_000, 3_000, 10_000, 30_000];
+
 /** How long a first list may take before resolving goes on without; its end is told like any change. */
 const firstListMs = 5_000;
 
@@ -60,6 +66,7 @@ class InformerTracker implements ObjectTracker {
   readonly #tracked = new Map<string, readonly string[]>();
   readonly #dependents = new Map<string, Set<string>>();
   readonly #own: Informer<TrackedObject>[] = [];
+  #lookingAgain: readonly NodeJS.Timeout[] = [];
   #isClosed = false;
 
   constructor(options: ObjectTrackerOptions) {
@@ -68,9 +75,9 @@ class InformerTracker implements ObjectTracker {
       this.#kinds.set(kindKey(apiVersionOf(type), type.kind), { type, informer, trouble: undefined });
       informer.onChange(({ key }) => this.#changed(type, key));
     }
-    options.customResourceDefinitions.onChange(({ before, after }) => {
-      // A status that changes is no new kind, unless it is the one that says that the kind is served now.
-      if (this.#problems.size > 0 && (before === undefined || after === undefined || before.metadata.resourceVersion !== after.metadata.resourceVersion)) this.#lookAgain();
+    options.customResourceDefinitions.onChange(() => {
+      for (const timer of this.#lookingAgain) clearTimeout(timer);
+      this.#lookingAgain = lookAgainAfterMs.map((ms) => setTimeout(() => this.#lookAgain(), ms).unref());
     });
   }
 
@@ -104,6 +111,7 @@ class InformerTracker implements ObjectTracker {
 
   close(): void {
     this.#isClosed = true;
+    for (const timer of this.#lookingAgain) clearTimeout(timer);
     for (const informer of this.#own) informer.close();
   }
 
