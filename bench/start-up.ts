@@ -1,14 +1,13 @@
 /**
  * From starting the process to the first event accepted, with Kafka up: what a rollout, a crash or a scale-up costs.
  */
-import { request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchContext } from './bench.ts';
-import { eventBody, eventHeaders } from './core/bench-event.ts';
 import { atMost, type BenchTable } from './core/bench-table.ts';
 import { figure, median, ratios, spread } from './core/statistics.ts';
 import type { RunningServer } from './io/bench-world.ts';
+import { postEvent } from './io/post-event.ts';
 
 const partitions = 6;
 const channel = 'ingest';
@@ -45,25 +44,11 @@ export async function benchStartUp({ world, runs, isQuick, step }: BenchContext)
 async function timeToAccept<S extends RunningServer>(start: () => Promise<S>, path: (server: S) => string): Promise<number> {
   const startedAt = performance.now();
   const server = await start();
-  while ((await tryToSend(server.port, path(server))) !== 202) {
+  while ((await postEvent(server.port, path(server))) !== 202) {
     if (performance.now() - startedAt > patienceMs) throw new Error(`${server.process.name} accepted nothing in ${patienceMs} ms:\n${server.process.output()}`);
     await delay(pauseMs);
   }
   const elapsedMs = performance.now() - startedAt;
   await server.process.stop();
   return elapsedMs;
-}
-
-/** @returns 0 where there was no answer */
-function tryToSend(port: number, path: string): Promise<number> {
-  const flat = eventHeaders(0);
-  const headers = Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!, flat[2 * index + 1]!]));
-  return new Promise((resolve) => {
-    const sent = request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
-    sent.on('error', () => resolve(0));
-    sent.end(eventBody());
-  });
 }

@@ -359,7 +359,8 @@ async function untilDone(what: string, work: () => Promise<unknown>): Promise<vo
   if (outcome !== 'done') throw outcome;
 }
 
-async function untilReady(process: ChildService, metricsPort: number): Promise<void> {
+/** Resolves when a service says so itself. */
+export async function untilReady(process: ChildService, metricsPort: number): Promise<void> {
   await waitFor(`${process.name} ready`, async () => {
     if (!process.isRunning()) throw new Error(`it has ended:\n${process.output()}`);
     return (await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).ok;

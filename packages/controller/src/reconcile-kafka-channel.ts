@@ -12,7 +12,7 @@ import { channelStatus, type ObservedChannel, type Problem, type Replicas } from
 import { channelUrl, desiredChannelService } from './core/desired-channel-service.ts';
 import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/desired-dispatcher.ts';
 import { receiverName } from './core/desired-receiver.ts';
-import { chooseKafkaSecret } from './core/kafka-secret-choice.ts';
+import { chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';
 import type { DesiredObject } from './core/drift.ts';
 import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SubscriberStatus } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
@@ -58,7 +58,8 @@ const retryMs = 5_000;
 /** What was found to be right in Kafka, so that not every change in Kubernetes asks Kafka again. */
 interface CheckedTopic {
   readonly of: string;
-  readonly atMs: number;
+  /** Until when it counts. */
+  readonly untilMs: number;
   readonly state: TopicState;
 }
 
@@ -95,13 +96,13 @@ export class KafkaChannelReconciler {
     };
 
     const secrets = caches.kafkaSecrets();
-    const choice = chooseKafkaSecret(channel.metadata.annotations, secrets.map(({ metadata: { name, annotations = {} } }) => ({ name, annotations })), workloads.systemNamespace);
+    const choice = this.#chooseSecret(channel);
     const secret = 'name' in choice ? secrets.find(({ metadata }) => metadata.name === choice.name) : undefined;
     const admin = 'name' in choice && secret !== undefined ? kafka.adminOf(secret) : undefined;
     const configured = 'name' in choice && admin !== undefined && !('reason' in admin) ? { choice, admin } : undefined;
 
     const topic = configured === undefined ? undefined : await this.#ensureTopic(channel, configured.choice.name, configured.admin, object);
-    if (topic !== undefined) again(topic.state.isReady ? this.#parts.settings.topicRecheckMs : retryMs);
+    if (topic !== undefined) again(topic.state.isReady ? Math.max(0, topic.untilMs - nowMs()) : retryMs);
 
     const removed = await this.#removeGroups(channel, object, configured?.admin, again);
     const subscribers = await this.#readySubscribers(channel, object.status, topic?.state.isReady === true ? { ...topic, admin: configured!.admin } : undefined, again);
@@ -142,6 +143,12 @@ export class KafkaChannelReconciler {
     return requeueAfterMs === undefined ? {} : { requeueAfterMs };
   }
 
+  #chooseSecret({ metadata }: KafkaChannel): KafkaSecretChoice {
+    const { caches, workloads } = this.#parts;
+    const candidates = caches.kafkaSecrets().map(({ metadata: { name, annotations = {} } }) => ({ name, annotations }));
+    return chooseKafkaSecret(metadata.annotations, candidates, workloads.systemNamespace);
+  }
+
   /** A Service of this name may be somebody else's. */
   async #ensureService(desired: DesiredObject, channelUid: string): Promise<'ready' | Problem> {
     const { api, caches } = this.#parts;
@@ -164,24 +171,26 @@ export class KafkaChannelReconciler {
     return true;
   }
 
-  async #ensureTopic(channel: KafkaChannel, secret: string, admin: Admin, object: KafkaChannelObject): Promise<{ readonly name: string; readonly state: TopicState; readonly isKnown: boolean }> {
+  async #ensureTopic(channel: KafkaChannel, secret: string, admin: Admin, object: KafkaChannelObject): Promise<{ readonly name: string; readonly state: TopicState; readonly isKnown: boolean; readonly untilMs: number }> {
     const { caches, nowMs, record, settings, workloads } = this.#parts;
     const key = resourceKey(channel.metadata);
     // A recorded topic stays, whatever the template says now; one of another Kafka does not count.
     const isRecorded = channel.recorded?.kafkaSecret === undefined || channel.recorded.kafkaSecret === secret;
     const features = readFeatures(caches.configMaps.list().map(parseConfigMap), workloads.systemNamespace);
     const named = isRecorded && channel.recorded?.topic !== undefined ? channelTopic(channel) : topicName(channel.metadata, features.channelsTopicTemplate);
-    if ('problem' in named) return { name: '', isKnown: false, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
+    if ('problem' in named) return { name: '', isKnown: false, untilMs: 0, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
     const { numPartitions: partitions, replicationFactor, retentionMs } = channel.spec;
     // Offsets that were reported are those of this topic; with one that was deleted, Kafka forgets them.
     const isKnown = channel.recorded?.topic === named.topic && channel.recorded.kafkaSecret === secret;
     const of = JSON.stringify([secret, named.topic, partitions, replicationFactor, retentionMs]);
     const checked = this.#topics.get(key);
-    if (checked?.of === of && checked.state.isReady && nowMs() - checked.atMs < settings.topicRecheckMs) return { name: named.topic, state: checked.state, isKnown };
+    if (checked?.of === of && checked.state.isReady && nowMs() < checked.untilMs) return { name: named.topic, isKnown, ...checked };
     const { state, changes } = await ensureTopic(admin, named.topic, { partitions, replicationFactor, retentionMs });
     for (const { reason, message } of changes) record({ regarding: object, type: 'Normal', reason, note: message, action: 'Reconcile' });
-    this.#topics.set(key, { of, atMs: nowMs(), state });
-    return { name: named.topic, state, isKnown: isKnown && !changes.some(({ reason }) => reason === 'TopicCreated') };
+    // Those that were made together are not looked at together for ever.
+    const untilMs = nowMs() + settings.topicRecheckMs * (0.8 + 0.4 * Math.random());
+    this.#topics.set(key, { of, untilMs, state });
+    return { name: named.topic, state, untilMs, isKnown: isKnown && !changes.some(({ reason }) => reason === 'TopicCreated') };
   }
 
   /** Initial offsets for those that have none yet; what was reported ready has them. */
@@ -230,7 +239,7 @@ export class KafkaChannelReconciler {
       const isThere = !caches.subscriptions.hasSynced() || caches.subscriptions.list().some(({ metadata }) => metadata.uid === removed.uid && metadata.deletionTimestamp === undefined);
       if (dueInMs > 0 || isThere || admin === undefined) {
         left.push(removed);
-        again(Math.max(dueInMs, retryMs));
+        again(dueInMs > 0 ? dueInMs : retryMs);
         continue;
       }
       try {
@@ -238,7 +247,7 @@ export class KafkaChannelReconciler {
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         left.push(removed); // its dispatcher has not left it yet, or Kafka is away
-        again(retryMs);
+        again(retryFastMs);
       }
     }
     return left.length === 0 ? {} : { [removedSubscribersAnnotation]: JSON.stringify(left) };
@@ -261,7 +270,9 @@ export class KafkaChannelReconciler {
     await this.#deleteDispatcher(key);
     const left: string[] = [];
     const reasons: string[] = [];
-    const { topic, kafkaSecret } = channel.recorded ?? {};
+    // A channel that was eventing-kafka-broker's until now has its topic on record, and no Kafka Secret.
+    const choice = this.#chooseSecret(channel);
+    const { topic, kafkaSecret = 'name' in choice ? choice.name : undefined } = channel.recorded ?? {};
     if (topic !== undefined && kafkaSecret !== undefined) {
       const secret = caches.kafkaSecrets().find(({ metadata }) => metadata.name === kafkaSecret);
       const admin = secret === undefined ? { message: `Kafka Secret ${kafkaSecret} is gone` } : kafka.adminOf(secret);

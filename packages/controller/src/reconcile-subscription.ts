@@ -66,13 +66,15 @@ export class SubscriptionReconciler {
       return {}; // the change that this made brings us back
     }
     const progress = await this.#bringAbout(object);
+    if (progress === undefined) return {}; // the channel's change, and what it then says, brings us back
     const status = subscriptionStatus(object, progress, nowMs());
     await applyStatus(api, resourceTypes.subscription, object, status, ownStatusFields);
     this.#tellTransition(object, status);
     return {};
   }
 
-  async #bringAbout(object: SubscriptionObject): Promise<SubscriptionProgress> {
+  /** @returns undefined when the channel has just been written */
+  async #bringAbout(object: SubscriptionObject): Promise<SubscriptionProgress | undefined> {
     const { lookups } = this.#parts;
     const { subscription } = parseSubscription(object);
     const found = await this.#findChannel(object);
@@ -83,7 +85,7 @@ export class SubscriptionReconciler {
   }
 
   /** Puts the entry into the channel, if it is not there or not the same. */
-  async #sync(object: SubscriptionObject, subscription: Subscription, physical: PhysicalSubscription, { object: channel, type }: FoundChannel): Promise<SubscriptionProgress> {
+  async #sync(object: SubscriptionObject, subscription: Subscription, physical: PhysicalSubscription, { object: channel, type }: FoundChannel): Promise<SubscriptionProgress | undefined> {
     const entry = subscriberEntry(subscription, channel.spec?.delivery, physical);
     const entries = channel.spec?.subscribers ?? [];
     const present = entries.find(({ uid }) => uid === entry.uid);
@@ -97,6 +99,7 @@ export class SubscriptionReconciler {
         return { step: 'channel update', physical, problem: { reason: 'PhysicalChannelSyncFailed', message: error.message } };
       }
       this.#parts.record({ regarding: object, type: 'Normal', reason: 'SubscriberSync', note: `Subscription was synchronized to channel ${channel.metadata.name}`, action: 'Reconcile' });
+      return undefined;
     }
     return { step: 'added', physical, subscriber: channel.status?.subscribers?.find(({ uid }) => uid === entry.uid) };
   }

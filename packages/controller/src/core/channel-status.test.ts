@@ -61,6 +61,13 @@ describe('the status of a KafkaChannel', () => {
     expect(conditionOf(observed, 'Ready')).toMatchObject({ status: 'True' });
   });
 
+  it('records a topic once it is there, and keeps what is recorded', () => {
+    const refused = { topic: { name: 't', state: { isReady: false, reason: 'TopicRejected', message: 'no' } } } as const;
+    expect(statusOf(refused).annotations).not.toHaveProperty(['default.topic']);
+    const before = statusOf({ topic: { name: 't', state: { isReady: true } } });
+    expect(channelStatus(channel, { ...well, ...refused }, before, 0).annotations).toMatchObject({ 'default.topic': 't' });
+  });
+
   it('has no address while its Service is not there', () => {
     expect(statusOf({ service: problem })).not.toHaveProperty('address');
   });

@@ -58,7 +58,8 @@ export function channelStatus(channel: KafkaChannel, observed: ObservedChannel, 
   const address = { name: 'http', url: observed.url };
   const annotations = {
     ...observed.annotations,
-    ...(topic === undefined ? {} : { [topicAnnotation]: topic.name }),
+    // Recorded once it is there: from then on the data plane serves the channel, and the name is this one for good.
+    ...(topic !== undefined && (topic.state.isReady || topic.name === previous?.annotations?.[topicAnnotation]) ? { [topicAnnotation]: topic.name } : {}),
     ...('secret' in observed.kafka ? { [kafkaSecretAnnotation]: observed.kafka.secret } : {}),
   };
   return {

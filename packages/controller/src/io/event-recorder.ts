@@ -60,6 +60,8 @@ interface Series {
 const seriesEndsAfterMs = 600_000;
 const writeEveryMs = 10_000;
 const mostSeries = 1_000;
+/** What has not been written yet is kept longer: a burst of new objects must not push its own Events out. */
+const mostUnwritten = 5_000;
 const mostObjects = 2_000;
 const eventsPerObject = 25;
 const eventEveryMs = 300_000;
@@ -107,7 +109,7 @@ class SeriesRecorder {
     this.#series.set(id, series);
     for (const oldest of this.#series.values()) {
       if (this.#series.size <= mostSeries) break;
-      this.#forget(oldest);
+      if (oldest.isWritten || this.#series.size > mostUnwritten) this.#forget(oldest);
     }
     this.#write(series);
   }
