@@ -775,7 +775,7 @@ describe('workloads and examples', () => {
     expect(template.spec.serviceAccountName).toBe('kafka-controller');
     const { image, env } = template.spec.containers[0];
     expect(image).toBe('knative-kafka/controller:0.1.0');
-    expect(env).toContainEqual({ name: 'POD_CAPACITY', value: '20' });
+    expect(env.map(({ name }) => name)).toEqual(['POD_NAME', 'SYSTEM_NAMESPACE', 'RECEIVER_IMAGE', 'DISPATCHER_IMAGE']);
   });
 
   it.each(['examples/quickstart', 'examples/cluster'])('kubectl apply -f %s', async (example) => {

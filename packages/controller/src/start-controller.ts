@@ -73,6 +73,7 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     api,
     namespace: config.eventingNamespace,
     nowMs: Date.now,
+    log,
     onChange: () => {
       const reason = eventing.reason();
       if (reason === undefined) log.info({}, 'Subscriptions and Channels are reconciled here');

@@ -83,10 +83,6 @@ export interface DeploymentObject extends KubernetesObject {
   readonly status?: { readonly availableReplicas?: number };
 }
 
-export interface LeaseObject extends KubernetesObject {
-  readonly spec?: { readonly holderIdentity?: string; readonly leaseDurationSeconds?: number; readonly renewTime?: string };
-}
-
 /** `status.address` and `status.addresses` as one list, the preferred one first. */
 export function addressesOf({ status }: TrackedObject): readonly Address[] {
   if (status?.addresses !== undefined && status.addresses.length > 0) return status.addresses;

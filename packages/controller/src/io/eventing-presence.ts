@@ -5,8 +5,9 @@
  * `eventing-controller` that wants pods, or while somebody holds the Lease by which Knative's Subscription controller
  * elects its leader; it takes over when neither is so any more.
  */
-import { startInformer, resourceTypes, type Informer, type KubernetesApi } from '@knative-kafka/common/io';
-import type { DeploymentObject, LeaseObject } from '../core/objects.ts';
+import { resourceTypes, startInformer, type InformerOptions, type KubernetesApi, type KubernetesObject, type Logger } from '@knative-kafka/common/io';
+import type { DeploymentObject } from '../core/objects.ts';
+import type { LeaseObject } from './leader-election.ts';
 
 export interface EventingPresence {
   /** Undefined while it is not known: then nobody may write. */
@@ -22,10 +23,14 @@ const leaseName = 'knative.dev.eventing.pkg.reconciler.subscription.reconciler';
 /** A Lease ends without anybody telling: it is looked at this often. */
 const lookMs = 5_000;
 
-export function watchEventing(options: { readonly api: KubernetesApi; readonly namespace: string; readonly onChange: () => void; readonly nowMs: () => number }): EventingPresence {
-  const { api, namespace, nowMs } = options;
-  const deployments: Informer<DeploymentObject> = startInformer<DeploymentObject>(api, { type: resourceTypes.deployment, namespace, fieldSelector: `metadata.name=${deploymentName}` });
-  const leases: Informer<LeaseObject> = startInformer<LeaseObject>(api, { type: resourceTypes.lease, namespace });
+export function watchEventing(options: { readonly api: KubernetesApi; readonly namespace: string; readonly onChange: () => void; readonly nowMs: () => number; readonly log: Logger }): EventingPresence {
+  const { api, namespace, nowMs, log } = options;
+  const onTrouble: InformerOptions<KubernetesObject>['onTrouble'] = (trouble) => {
+    // Until it is known, Subscriptions and Channels are left alone: somebody has to hear why.
+    if ('reason' in trouble) log.warn({ namespace, resource: trouble.type.plural, reason: trouble.reason }, 'it cannot be seen whether Knative Eventing is there');
+  };
+  const deployments = startInformer<DeploymentObject>(api, { type: resourceTypes.deployment, namespace, fieldSelector: `metadata.name=${deploymentName}`, onTrouble });
+  const leases = startInformer<LeaseObject>(api, { type: resourceTypes.lease, namespace, onTrouble });
   let told: boolean | undefined;
 
   const reason = (): string | undefined => {
