@@ -30,6 +30,8 @@ export interface ObjectTracker {
 interface WatchedKind {
   readonly type: ResourceType;
   readonly informer: Informer<TrackedObject>;
+  /** Resolves when it has been read, or that takes too long: before, nothing is known of its objects. */
+  readonly isRead: Promise<void>;
   /** Why it cannot be read, while that is so. */
   trouble: string | undefined;
 }
@@ -72,7 +74,7 @@ class InformerTracker implements ObjectTracker {
   constructor(options: ObjectTrackerOptions) {
     this.#options = options;
     for (const { type, informer } of options.known) {
-      this.#kinds.set(kindKey(apiVersionOf(type), type.kind), { type, informer, trouble: undefined });
+      this.#kinds.set(kindKey(apiVersionOf(type), type.kind), { type, informer, isRead: within(firstListMs, informer.synced()), trouble: undefined });
       informer.onChange(({ key }) => this.#changed(type, key));
     }
     options.customResourceDefinitions.onChange(() => {
@@ -117,11 +119,12 @@ class InformerTracker implements ObjectTracker {
 
   async #watched(apiVersion: string, kind: string): Promise<void> {
     const key = kindKey(apiVersion, kind);
-    if (this.#kinds.has(key)) return;
+    // Also whoever finds the kind watched waits for its first list: somebody else may have begun it a moment ago.
+    const known = this.#kinds.get(key);
+    if (known !== undefined) return known.isRead;
     const starting = this.#starting.get(key) ?? this.#start(apiVersion, kind).finally(() => this.#starting.delete(key));
     this.#starting.set(key, starting);
-    const watched = await starting;
-    if (watched !== undefined) await within(firstListMs, watched.informer.synced());
+    await (await starting)?.isRead;
   }
 
   async #start(apiVersion: string, kind: string): Promise<WatchedKind | undefined> {
@@ -140,21 +143,18 @@ class InformerTracker implements ObjectTracker {
     this.#problems.delete(key);
     if (this.#isClosed) return undefined;
     const found = type;
-    const watched: WatchedKind = {
+    const informer = startInformer<TrackedObject>(this.#options.api, {
       type,
-      trouble: undefined,
-      informer: startInformer<TrackedObject>(this.#options.api, {
-        type,
-        trim: trimTracked,
-        onTrouble: (trouble) => {
-          watched.trouble = 'reason' in trouble ? trouble.reason : undefined;
-        },
-      }),
-    };
-    this.#own.push(watched.informer);
-    watched.informer.onChange(({ key: name }) => this.#changed(found, name));
-    // An empty first list brings no change, and whoever waited for it has to know.
-    void watched.informer.synced().then(() => {
+      trim: trimTracked,
+      onTrouble: (trouble) => {
+        watched.trouble = 'reason' in trouble ? trouble.reason : undefined;
+      },
+    });
+    const watched: WatchedKind = { type, informer, isRead: within(firstListMs, informer.synced()), trouble: undefined };
+    this.#own.push(informer);
+    informer.onChange(({ key: name }) => this.#changed(found, name));
+    // Where the first list took too long, whoever went on without it looks again; an empty one brings no change.
+    void informer.synced().then(() => {
       for (const name of this.#dependents.keys()) if (name.startsWith(`${key} `)) this.#tell(name);
     });
     this.#kinds.set(key, watched);
