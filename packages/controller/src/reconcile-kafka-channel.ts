@@ -5,11 +5,11 @@
  * accepted after that is missed; a consumer group is deleted only when its Subscription cannot come back, or with its
  * channel; deletion of a channel ends, whatever Kafka does.
  */
-import { channelTopic, consumerGroupId, deadLetterTopicName, describeError, Fault, kafkaSecretAnnotation, parseKafkaChannel, parseConfigMap, readFeatures, resolveDestination, resourceKey, topicAnnotation, topicName, type DestinationLookups, type KafkaChannel, type KafkaChannelManifest, type ObjectId, type ResolvedDestination, type Subscriber, type TopicState } from '@knative-kafka/common/core';
+import { channelTopic, channelUrl, consumerGroupId, deadLetterTopicName, describeError, Fault, kafkaSecretAnnotation, parseKafkaChannel, parseConfigMap, readFeatures, resolveDestination, resourceKey, topicAnnotation, topicName, type DestinationLookups, type KafkaChannel, type KafkaChannelManifest, type ObjectId, type ResolvedDestination, type Subscriber, type TopicState } from '@knative-kafka/common/core';
 import { ensureTopic, resourceTypes, type Admin, type KubernetesApi, type Logger } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
 import { channelStatus, type ObservedChannel, type Problem, type Replicas } from './core/channel-status.ts';
-import { channelUrl, desiredChannelService } from './core/desired-channel-service.ts';
+import { desiredChannelService } from './core/desired-channel-service.ts';
 import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/desired-dispatcher.ts';
 import { receiverName } from './core/desired-receiver.ts';
 import { chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';

@@ -117,3 +117,8 @@ export function channelHosts(channel: ResourceName, clusterDomain: string): read
   const short = `${channelServiceName(channel.name)}.${channel.namespace}`.toLowerCase();
   return [short, `${short}.svc`, `${short}.svc.${clusterDomain.toLowerCase()}`];
 }
+
+/** The address of a channel in a cluster, `http://<service>.<namespace>.svc.<cluster domain>`: no port, no path, as Knative's own channels have it. */
+export function channelUrl({ namespace, name }: ResourceName, clusterDomain: string): string {
+  return `http://${channelServiceName(name)}.${namespace}.svc.${clusterDomain}`;
+}

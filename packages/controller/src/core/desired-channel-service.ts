@@ -30,8 +30,3 @@ export function desiredChannelService(channel: ObjectMeta, receiver: string, { s
     },
   });
 }
-
-/** `http://<service>.<namespace>.svc.<cluster domain>`: no port and no path, as Knative's own channels have it. */
-export function channelUrl(channel: { readonly namespace: string; readonly name: string }, clusterDomain: string): string {
-  return `http://${channelServiceName(channel.name)}.${channel.namespace}.svc.${clusterDomain}`;
-}

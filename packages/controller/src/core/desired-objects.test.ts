@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { channelUrl } from '@knative-kafka/common/core';
 import { appliedAnnotation, isAsDesired } from './drift.ts';
-import { channelUrl, desiredChannelService } from './desired-channel-service.ts';
+import { desiredChannelService } from './desired-channel-service.ts';
 import { desiredDispatcher, dispatcherName } from './desired-dispatcher.ts';
 import { desiredReceiver, receiverName } from './desired-receiver.ts';
 import { desiredReplicas, type Workloads } from './pod-template.ts';

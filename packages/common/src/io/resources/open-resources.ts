@@ -1,7 +1,7 @@
 /**
  * Where a service's resources come from, by its settings.
  */
-import { channelServiceName } from '../../core/kafka-names.ts';
+import { channelUrl as clusterUrl } from '../../core/kafka-names.ts';
 import type { ResourceName } from '../../core/resources/metadata.ts';
 import { createKubernetesApi } from '../kubernetes/client.ts';
 import type { Logger } from '../logger.ts';
@@ -43,7 +43,7 @@ export async function openManifests({ dir, clusterDomain, channelUrl, log }: Man
   return openFolder({
     dir,
     clusterDomain,
-    channelUrl: channelUrl ?? (({ namespace, name }) => `http://${channelServiceName(name)}.${namespace}.svc.${clusterDomain}`),
+    channelUrl: channelUrl ?? ((channel) => clusterUrl(channel, clusterDomain)),
     onProblem: ({ file, document, line, resource, field, message, level }) => {
       log[level === 'info' ? 'info' : 'warn']({ file, document, line, resource, field, problem: message }, 'manifest has a mistake');
     },
