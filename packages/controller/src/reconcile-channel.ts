@@ -122,7 +122,7 @@ export class ChannelReconciler {
 }
 
 /** How the tracker names a Channel. */
-export function channelDependent(key: string): string {
+function channelDependent(key: string): string {
   return `Channel ${key}`;
 }
 

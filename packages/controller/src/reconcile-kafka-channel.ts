@@ -12,7 +12,7 @@ import { channelStatus, type ObservedChannel, type Problem, type Replicas } from
 import { desiredChannelService } from './core/desired-channel-service.ts';
 import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/desired-dispatcher.ts';
 import { receiverName } from './core/desired-receiver.ts';
-import { chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';
+import { candidatesOf, chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';
 import type { DesiredObject } from './core/drift.ts';
 import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SubscriberStatus } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
@@ -22,7 +22,7 @@ import type { RecordEvent } from './io/event-recorder.ts';
 import type { KafkaClusters } from './io/kafka-clusters.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
 
-export const channelFinalizer = 'kafkachannels.messaging.knative.dev';
+const channelFinalizer = 'kafkachannels.messaging.knative.dev';
 /** On every channel, as Knative asks it of them: the version of the contract with Subscriptions. */
 const subscribable = { 'messaging.knative.dev/subscribable': 'v1' } as const;
 
@@ -145,8 +145,7 @@ export class KafkaChannelReconciler {
 
   #chooseSecret({ metadata }: KafkaChannel): KafkaSecretChoice {
     const { caches, workloads } = this.#parts;
-    const candidates = caches.kafkaSecrets().map(({ metadata: { name, annotations = {} } }) => ({ name, annotations }));
-    return chooseKafkaSecret(metadata.annotations, candidates, workloads.systemNamespace);
+    return chooseKafkaSecret(metadata.annotations, candidatesOf(caches.kafkaSecrets()), workloads.systemNamespace);
   }
 
   /** A Service of this name may be somebody else's. */
@@ -176,8 +175,8 @@ export class KafkaChannelReconciler {
     const key = resourceKey(channel.metadata);
     // A recorded topic stays, whatever the template says now; one of another Kafka does not count.
     const isRecorded = channel.recorded?.kafkaSecret === undefined || channel.recorded.kafkaSecret === secret;
-    const features = readFeatures(caches.configMaps.list().map(parseConfigMap), workloads.systemNamespace);
-    const named = isRecorded && channel.recorded?.topic !== undefined ? channelTopic(channel) : topicName(channel.metadata, features.channelsTopicTemplate);
+    const template = (): string => readFeatures(caches.configMaps.list().map(parseConfigMap), workloads.systemNamespace).channelsTopicTemplate;
+    const named = isRecorded && channel.recorded?.topic !== undefined ? channelTopic(channel) : topicName(channel.metadata, template());
     if ('problem' in named) return { name: '', isKnown: false, untilMs: 0, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
     const { numPartitions: partitions, replicationFactor, retentionMs } = channel.spec;
     // Offsets that were reported are those of this topic; with one that was deleted, Kafka forgets them.
@@ -340,7 +339,7 @@ export class KafkaChannelReconciler {
 const retryFastMs = 500;
 
 /** How the tracker names a channel. */
-export function dependentOf(key: string): string {
+function dependentOf(key: string): string {
   return `KafkaChannel ${key}`;
 }
 

@@ -5,8 +5,8 @@ import { shortHash } from '@knative-kafka/common/core';
 import { resourceTypes, type KubernetesApi } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
 import { desiredReceiver, secretAnnotation, secretLabel } from './core/desired-receiver.ts';
-import { defaultKafkaSecret } from './core/kafka-secret-choice.ts';
-import { isDeleting, type SecretObject } from './core/objects.ts';
+import { candidatesOf, defaultKafkaSecret } from './core/kafka-secret-choice.ts';
+import { isDeleting } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
 import { applyDrifted } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';
@@ -18,11 +18,6 @@ export interface KafkaSecretReconcilerParts {
   readonly kafka: KafkaClusters;
   readonly workloads: Workloads;
   readonly record: RecordEvent;
-}
-
-/** What a list of Kafka Secrets says about the default one. */
-export function defaultOf(secrets: readonly SecretObject[]): string | undefined {
-  return defaultKafkaSecret(secrets.map(({ metadata: { name, annotations = {} } }) => ({ name, annotations })));
 }
 
 /** @returns reconciles the Kafka Secret of a name */
@@ -39,7 +34,7 @@ export function createKafkaSecretReconciler({ api, caches, kafka, workloads, rec
 
     const desired = isGone ? undefined : desiredReceiver(
       { name, uid: secret.metadata.uid ?? '' },
-      { isDefault: defaultOf(secrets) === name, replicas: deployments[0]?.spec?.replicas },
+      { isDefault: defaultKafkaSecret(candidatesOf(secrets)) === name, replicas: deployments[0]?.spec?.replicas },
       workloads,
     );
     if (isGone) {

@@ -19,7 +19,7 @@ import type { RecordEvent } from './io/event-recorder.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
 import { trackable } from './reconcile-kafka-channel.ts';
 
-export const subscriptionFinalizer = 'subscriptions.messaging.knative.dev';
+const subscriptionFinalizer = 'subscriptions.messaging.knative.dev';
 
 export interface SubscriptionReconcilerParts {
   readonly api: KubernetesApi;
@@ -164,7 +164,7 @@ export class SubscriptionReconciler {
 }
 
 /** How the tracker names a Subscription. */
-export function subscriptionDependent(key: string): string {
+function subscriptionDependent(key: string): string {
   return `Subscription ${key}`;
 }
 

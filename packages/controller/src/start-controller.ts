@@ -200,7 +200,7 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
       tracker.close();
       eventing.close();
       caches.close();
-      await kafka.close();
+      kafka.close();
     },
   };
 }

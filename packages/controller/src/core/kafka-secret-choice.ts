@@ -1,7 +1,7 @@
 /**
  * Which Kafka Secret a KafkaChannel uses: the one its annotation names, else the default one, else the only one.
  */
-import { kafkaSecretAnnotation } from '@knative-kafka/common/core';
+import { kafkaSecretAnnotation, type KubernetesObject } from '@knative-kafka/common/core';
 
 /** On a Secret in the system namespace, either with the value "true": it tells how to reach a Kafka cluster. The second is knative-kafka's. */
 export const kafkaSecretLabels = ['eventing-kafka.knative.dev/kafka-secret', 'knativekafka.kyma-project.io/kafka-secret'] as const;
@@ -12,6 +12,11 @@ export const defaultSecretAnnotation = 'kafka.eventing.knative.dev/default-kafka
 export interface KafkaSecretCandidate {
   readonly name: string;
   readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Kafka Secrets as candidates. */
+export function candidatesOf(secrets: readonly KubernetesObject[]): readonly KafkaSecretCandidate[] {
+  return secrets.map(({ metadata: { name, annotations = {} } }) => ({ name, annotations }));
 }
 
 export type KafkaSecretChoice =

@@ -15,7 +15,7 @@ export interface KafkaClustersOptions {
 
 export class KafkaClusters {
   readonly #options: KafkaClustersOptions;
-  readonly #clusters = new Map<string, { readonly fingerprint: string; readonly admin: Admin }>();
+  readonly #clusters = new Map<string, { readonly fingerprint: string; readonly answer: Admin | Problem }>();
 
   constructor(options: KafkaClustersOptions) {
     this.#options = options;
@@ -24,31 +24,34 @@ export class KafkaClusters {
   /** @returns what to ask the Kafka of a Secret with, or what is wrong with the Secret; never a value of it */
   adminOf(secret: SecretObject): Admin | Problem {
     const { name } = secret.metadata;
-    const data = Object.fromEntries(Object.entries(secret.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64')]));
-    const parsed = parseKafkaSecret(data);
+    // Asked for at every reconciliation of every channel: read anew only when something in it has changed.
+    const fingerprint = createHash('sha256').update(JSON.stringify(secret.data ?? {})).digest('hex');
+    const known = this.#clusters.get(name);
+    if (known?.fingerprint === fingerprint) return known.answer;
+    this.forget(name);
+    const answer = this.#read(secret);
+    this.#clusters.set(name, { fingerprint, answer });
+    return answer;
+  }
+
+  #read({ metadata: { name }, data = {} }: SecretObject): Admin | Problem {
+    const parsed = parseKafkaSecret(Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64')])));
     if ('problems' in parsed) {
       const problems = parsed.problems.map(({ path, message }) => `${fieldName(path)}: ${message}`).join('; ');
       return { reason: 'KafkaSecretInvalid', message: `Kafka Secret ${name}: ${problems}` };
     }
-    const fingerprint = createHash('sha256').update(JSON.stringify(secret.data ?? {})).digest('hex');
-    const known = this.#clusters.get(name);
-    if (known?.fingerprint === fingerprint) return known.admin;
-    void known?.admin.close();
     const { requestTimeoutMs, connectTimeoutMs, log } = this.#options;
-    const client = createKafkaClient({ ...parsed.connection, clientId: 'knative-kafka-controller', requestTimeoutMs, connectTimeoutMs }, undefined, undefined, log);
-    const admin = client.createAdmin();
-    this.#clusters.set(name, { fingerprint, admin });
-    return admin;
+    return createKafkaClient({ ...parsed.connection, clientId: 'knative-kafka-controller', requestTimeoutMs, connectTimeoutMs }, undefined, undefined, log).createAdmin();
   }
 
-  /** Closes what belongs to Secrets that are gone. */
+  /** Closes what belongs to a Secret that is gone, or is another one now. */
   forget(secret: string): void {
-    void this.#clusters.get(secret)?.admin.close();
+    const answer = this.#clusters.get(secret)?.answer;
+    if (answer !== undefined && !('reason' in answer)) void answer.close();
     this.#clusters.delete(secret);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#clusters.values()].map(({ admin }) => admin.close()));
-    this.#clusters.clear();
+  close(): void {
+    for (const name of [...this.#clusters.keys()]) this.forget(name);
   }
 }

@@ -98,7 +98,7 @@ export function resolveDestination(
 }
 
 /** `KafkaChannel shop/orders`: the object that a reference means, for people. */
-export function describeReference(ref: ObjectReference, namespace: string): string {
+function describeReference(ref: ObjectReference, namespace: string): string {
   return `${ref.kind} ${ref.namespace ?? namespace}/${ref.name}`;
 }
 

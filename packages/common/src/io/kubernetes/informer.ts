@@ -9,6 +9,7 @@
  * is after the change it is told of; an object that was deleted and made again under its name is told as both.
  */
 import { describeError, Fault } from '../../core/fault.ts';
+import { sleep } from '../sleep.ts';
 import { backoffMs, type BackoffOptions } from './backoff.ts';
 import type { Informer, InformerChange, InformerOptions, KubernetesApi, KubernetesObject, WatchEvent } from './port.ts';
 
@@ -88,7 +89,7 @@ class WatchingInformer<T extends KubernetesObject> implements Informer<T> {
   async run(): Promise<void> {
     while (!this.#isClosed) {
       const reason = await this.#listAndWatch();
-      if (reason !== undefined) await this.#sleep(backoffMs(this.#failures, this.#tuning.backoff, Math.random()));
+      if (reason !== undefined) await sleep(backoffMs(this.#failures, this.#tuning.backoff, Math.random()), this.#closing.signal);
     }
   }
 
@@ -205,20 +206,6 @@ class WatchingInformer<T extends KubernetesObject> implements Informer<T> {
 
   get #isClosed(): boolean {
     return this.#closing.signal.aborted;
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#closing;
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done, { once: true });
-      if (signal.aborted) done();
-    });
   }
 }
 
