@@ -1,11 +1,12 @@
 /**
- * Bundles one service into one ESM file: `node scripts/bundle.mjs src/main.ts [--external:NAME ...]`,
- * run in the package's folder. Output: bundle/main.js and its source map.
+ * Bundles the programs of one service, each into one ESM file: `node scripts/bundle.mjs src/main.ts [src/other.ts ...]
+ * [--external:NAME ...]`, run in the package's folder. Output: bundle/main.js and its source map.
  */
 import { build } from 'esbuild';
 
-const [entry, ...flags] = process.argv.slice(2);
-const external = flags.filter((flag) => flag.startsWith('--external:')).map((flag) => flag.slice('--external:'.length));
+const args = process.argv.slice(2);
+const entryPoints = args.filter((arg) => !arg.startsWith('--'));
+const external = args.filter((flag) => flag.startsWith('--external:')).map((flag) => flag.slice('--external:'.length));
 
 /**
  * @platformatic/kafka is used for its protocol layer only. Its high-level clients compile dozens of JSON schemas for
@@ -55,8 +56,8 @@ const nodeFlags = ['--max-semi-space-size=16', '--disable-warning=TimeoutNegativ
 const restartWithFlags = `if (process.execve !== undefined && !process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'))) process.execve(process.execPath, [process.execPath, ...${JSON.stringify(nodeFlags)}, ...process.execArgv, ...process.argv.slice(1)], process.env);`;
 
 await build({
-  entryPoints: [entry],
-  outfile: 'bundle/main.js',
+  entryPoints,
+  outdir: 'bundle',
   bundle: true,
   platform: 'node',
   target: 'node24',
