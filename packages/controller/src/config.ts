@@ -1,6 +1,9 @@
 /** The controller's settings; the README's table is printed from it. */
-import { count, durationMs, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
+import { count, durationMs, json, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
 import { logLevels } from '@knative-kafka/common/io';
+import { readPodSettings } from './core/pod-settings.ts';
+
+const pod = { default: '{}', expects: 'a JSON object' };
 
 export const settings = {
   metricsPort: port('METRICS_PORT', { default: 9090, about: 'metrics and probes' }),
@@ -15,6 +18,8 @@ export const settings = {
   receiverServiceAccount: text('RECEIVER_SERVICE_ACCOUNT', { default: 'kafka-channel-receiver', about: 'ServiceAccount of the receivers' }),
   dispatcherServiceAccount: text('DISPATCHER_SERVICE_ACCOUNT', { default: 'kafka-channel-dispatcher', about: 'ServiceAccount of the dispatchers' }),
   dataPlaneLogLevel: oneOf('DATA_PLANE_LOG_LEVEL', logLevels, { default: 'info', about: 'how much receivers and dispatchers log' }),
+  receiverPod: json('RECEIVER_POD', { ...pod, about: 'of the pods of receivers: replicas, logLevel, resources, env, nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName, labels, annotations, imagePullSecrets' }, (value) => readPodSettings(value, logLevels)),
+  dispatcherPod: json('DISPATCHER_POD', { ...pod, about: 'the same of the pods of dispatchers' }, (value) => readPodSettings(value, logLevels)),
   workers: count('WORKERS', { default: 8, max: 100, about: 'resources of a kind that are worked on at a time' }),
   requestsPerSecond: count('KUBERNETES_REQUESTS_PER_SECOND', { default: 100, about: 'the most that is asked of the API server over time; twice as many at once' }),
   deletionPatienceMs: durationMs('DELETION_PATIENCE', { default: '2m', about: 'how long the deletion of a channel waits for Kafka; what is left then is told in an Event' }),

@@ -1,2 +1,4 @@
-/** The door of controller: what the settings page is printed from. */
+/** The door of controller: what the pages about settings, labels and annotations are printed from. */
 export { settings as controllerSettings } from './config.ts';
+export { defaultChannelConfigMap, defaultChannelKey } from './core/default-channel.ts';
+export { defaultSecretAnnotation, kafkaSecretLabels } from './core/kafka-secret-choice.ts';

@@ -19,7 +19,7 @@ import type { Workloads } from './core/pod-template.ts';
 import { removedSubscribers, removedSubscribersAnnotation, type RemovedSubscriber } from './core/removed-subscribers.ts';
 import { applyDrifted, applyStatus, patchMetadata } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';
-import type { KafkaClusters } from './io/kafka-clusters.ts';
+import type { KafkaAccess, KafkaClusters } from './io/kafka-clusters.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
 
 const channelFinalizer = 'kafkachannels.messaging.knative.dev';
@@ -58,9 +58,20 @@ const retryMs = 5_000;
 /** What was found to be right in Kafka, so that not every change in Kubernetes asks Kafka again. */
 interface CheckedTopic {
   readonly of: string;
+  /** Another one when the Secret says something else: it may be another Kafka. */
+  readonly admin: Admin;
   /** Until when it counts. */
   readonly untilMs: number;
   readonly state: TopicState;
+}
+
+interface ObservedTopic {
+  readonly name: string;
+  readonly state: TopicState;
+  /** Whether what was reported of subscribers is of this very topic. */
+  readonly isKnown: boolean;
+  /** When to look at it again; counts where it is ready. */
+  readonly untilMs: number;
 }
 
 export class KafkaChannelReconciler {
@@ -98,14 +109,14 @@ export class KafkaChannelReconciler {
     const secrets = caches.kafkaSecrets();
     const choice = this.#chooseSecret(channel);
     const secret = 'name' in choice ? secrets.find(({ metadata }) => metadata.name === choice.name) : undefined;
-    const admin = 'name' in choice && secret !== undefined ? kafka.adminOf(secret) : undefined;
-    const configured = 'name' in choice && admin !== undefined && !('reason' in admin) ? { choice, admin } : undefined;
+    const access = secret === undefined ? undefined : await kafka.accessOf(secret);
+    const admin = access !== undefined && 'admin' in access ? access.admin : undefined;
 
-    const topic = configured === undefined ? undefined : await this.#ensureTopic(channel, configured.choice.name, configured.admin, object);
-    if (topic !== undefined) again(topic.state.isReady ? Math.max(0, topic.untilMs - nowMs()) : retryMs);
+    const topic = 'name' in choice && access !== undefined ? await this.#observeTopic(channel, choice.name, access, object) : undefined;
+    if (topic !== undefined && admin !== undefined) again(topic.state.isReady ? Math.max(0, topic.untilMs - nowMs()) : retryMs);
 
-    const removed = await this.#removeGroups(channel, object, configured?.admin, again);
-    const subscribers = await this.#readySubscribers(channel, object.status, topic?.state.isReady === true ? { ...topic, admin: configured!.admin } : undefined, again);
+    const removed = await this.#removeGroups(channel, object, admin, again);
+    const subscribers = await this.#readySubscribers(channel, object.status, topic?.state.isReady === true && admin !== undefined ? { ...topic, admin } : undefined, again);
 
     let service: ObservedChannel['service'];
     if ('name' in choice) {
@@ -121,13 +132,13 @@ export class KafkaChannelReconciler {
 
     const deployment = caches.deployments.get(`${workloads.systemNamespace}/${dispatcherName(channel.metadata)}`);
     if ('name' in choice) {
-      const desired = desiredDispatcher(channel.metadata, { kafkaSecret: choice.name, hasSubscribers: channel.spec.subscribers.length > 0, replicas: deployment?.spec?.replicas }, workloads);
+      const desired = desiredDispatcher(channel.metadata, { kafkaSecret: choice.name, hasSubscribers: channel.spec.subscribers.length > 0, observed: deployment }, workloads);
       await applyDrifted(api, resourceTypes.deployment, desired, deployment);
     }
 
     const receiver = 'name' in choice ? caches.deployments.get(`${workloads.systemNamespace}/${receiverName(choice.name, choice.isDefault)}`) : undefined;
     const status = channelStatus(channel, {
-      kafka: configured !== undefined ? { secret: configured.choice.name } : configurationProblem('name' in choice ? admin : choice),
+      kafka: configurationOf(choice, access),
       topic,
       service,
       url: channelUrl(channel.metadata, workloads.clusterDomain),
@@ -170,11 +181,20 @@ export class KafkaChannelReconciler {
     return true;
   }
 
-  async #ensureTopic(channel: KafkaChannel, secret: string, admin: Admin, object: KafkaChannelObject): Promise<{ readonly name: string; readonly state: TopicState; readonly isKnown: boolean; readonly untilMs: number }> {
-    const { caches, nowMs, record, settings, workloads } = this.#parts;
-    const key = resourceKey(channel.metadata);
+  /** @returns undefined where our credentials are refused: then there is nobody to ask, and nothing to say about the topic */
+  async #observeTopic(channel: KafkaChannel, secret: string, access: KafkaAccess, object: KafkaChannelObject): Promise<ObservedTopic | undefined> {
     // A recorded topic stays, whatever the template says now; one of another Kafka does not count.
     const isRecorded = channel.recorded?.kafkaSecret === undefined || channel.recorded.kafkaSecret === secret;
+    if ('admin' in access) return this.#ensureTopic(channel, secret, isRecorded, access.admin, object);
+    if (access.of === 'secret') return undefined;
+    // Whoever can be reached again wakes all channels: no need to try.
+    const { reason, message } = access;
+    return { name: (isRecorded ? channel.recorded?.topic : undefined) ?? '', isKnown: isRecorded, untilMs: 0, state: { isReady: false, reason, message } };
+  }
+
+  async #ensureTopic(channel: KafkaChannel, secret: string, isRecorded: boolean, admin: Admin, object: KafkaChannelObject): Promise<ObservedTopic> {
+    const { caches, nowMs, record, settings, workloads } = this.#parts;
+    const key = resourceKey(channel.metadata);
     const template = (): string => readFeatures(caches.configMaps.list().map(parseConfigMap), workloads.systemNamespace).channelsTopicTemplate;
     const named = isRecorded && channel.recorded?.topic !== undefined ? channelTopic(channel) : topicName(channel.metadata, template());
     if ('problem' in named) return { name: '', isKnown: false, untilMs: 0, state: { isReady: false, reason: 'TopicNameInvalid', message: named.problem } };
@@ -183,12 +203,12 @@ export class KafkaChannelReconciler {
     const isKnown = channel.recorded?.topic === named.topic && channel.recorded.kafkaSecret === secret;
     const of = JSON.stringify([secret, named.topic, partitions, replicationFactor, retentionMs]);
     const checked = this.#topics.get(key);
-    if (checked?.of === of && checked.state.isReady && nowMs() < checked.untilMs) return { name: named.topic, isKnown, ...checked };
+    if (checked?.of === of && checked.admin === admin && checked.state.isReady && nowMs() < checked.untilMs) return { name: named.topic, isKnown, ...checked };
     const { state, changes } = await ensureTopic(admin, named.topic, { partitions, replicationFactor, retentionMs });
     for (const { reason, message } of changes) record({ regarding: object, type: 'Normal', reason, note: message, action: 'Reconcile' });
     // Those that were made together are not looked at together for ever.
     const untilMs = nowMs() + settings.topicRecheckMs * (0.8 + 0.4 * Math.random());
-    this.#topics.set(key, { of, untilMs, state });
+    this.#topics.set(key, { of, admin, untilMs, state });
     return { name: named.topic, state, untilMs, isKnown: isKnown && !changes.some(({ reason }) => reason === 'TopicCreated') };
   }
 
@@ -365,8 +385,11 @@ function subscriberProblem({ subscriberUri, replyUri }: Subscriber): string | un
   return subscriberUri === undefined && replyUri === undefined ? 'has neither subscriberUri nor replyUri' : undefined;
 }
 
-function configurationProblem(found: Admin | Problem | undefined): Problem {
-  return found !== undefined && 'reason' in found ? found : { reason: 'KafkaSecretMissing', message: 'the Kafka Secret is gone' };
+/** A Kafka that cannot be reached says nothing about the configuration. */
+function configurationOf(choice: KafkaSecretChoice, access: KafkaAccess | undefined): ObservedChannel['kafka'] {
+  if ('reason' in choice) return choice;
+  if (access === undefined) return { reason: 'KafkaSecretMissing', message: 'the Kafka Secret is gone' };
+  return 'of' in access && access.of === 'secret' ? { reason: access.reason, message: access.message } : { secret: choice.name };
 }
 
 function replicasOf(deployment: DeploymentObject | undefined): Replicas | undefined {

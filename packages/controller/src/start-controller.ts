@@ -63,12 +63,14 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     receiverServiceAccount: config.receiverServiceAccount,
     dispatcherServiceAccount: config.dispatcherServiceAccount,
     logLevel: config.dataPlaneLogLevel,
+    receiverPod: config.receiverPod,
+    dispatcherPod: config.dispatcherPod,
   };
   const identity = config.podName ?? `${hostname()}_${process.pid}`;
   const recorder = createEventRecorder({ api, reportingController: 'kafka-controller', reportingInstance: identity, log });
   const { record } = recorder;
   const caches = startCaches(api, { systemNamespace, log });
-  const kafka = new KafkaClusters({ requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs, log });
+  const kafka = new KafkaClusters({ requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs, log, onChange: () => enqueueChannels() });
   const eventing = watchEventing({
     api,
     namespace: config.eventingNamespace,

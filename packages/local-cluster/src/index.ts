@@ -3,6 +3,9 @@
  */
 export { startKafka, type KafkaBroker, type KafkaCluster, type KafkaOptions } from './kafka.ts';
 export type { ListenerProtocol } from './server-properties.ts';
+export { CertificateAuthority, type CertificateRequest, type IssuedCertificate } from './certificates.ts';
+export { securedKafkaUsers, startSecuredKafka, type SecuredKafka, type SecuredKafkaOptions, type SecuredListener } from './secured-kafka.ts';
+export { startTokenServer, type TokenOptions, type TokenServer, type TokenServerOptions } from './token-server.ts';
 export { ensureKafkaJars, kafkaJarsCached, kafkaVersion, type KafkaJarsOptions } from './kafka-jars.ts';
 export { runKafkaTool, type KafkaToolOptions } from './kafka-tools.ts';
 export { startKubernetes, type ApiServer, type ClientOptions, type KubernetesCluster, type KubernetesOptions } from './kubernetes.ts';
@@ -15,9 +18,16 @@ export {
   type KnativeEventing,
   type KnativeEventingOptions,
 } from './knative-eventing.ts';
-export { checkDockerEngine, checkGo, checkJava, checkMaven, type Prerequisite } from './prerequisites.ts';
+export { checkDockerEngine, checkGo, checkJava, checkMaven, missingNodePackages, type Prerequisite } from './prerequisites.ts';
+export { controlGroupName, createControlGroup, removeControlGroups } from './control-groups.ts';
+export { createImageBuilder, type ImageBuild, type ImageBuilder } from './image-builder.ts';
+export { enterCommand, isIsolated, nodeNetwork, spawnIsolated, type IsolatedOptions } from './isolation.ts';
+export { startNode, type LocalNode, type NodeOptions } from './node.ts';
+export { ensureBaseImage, ensureNodeImages, localBaseImage } from './node-images.ts';
 export { startProcess, waitFor, type ChildService, type ChildServiceOptions, type WaitOptions } from './child-process.ts';
 export { runCommandLine, typedPath, type Terminal } from './command-line.ts';
 export { freePort, freePorts } from './free-port.ts';
-export type { CommandResult } from './run-command.ts';
-export type { ProcessExit } from './guarded-process.ts';
+export { runCommand, type CommandOptions, type CommandResult } from './run-command.ts';
+export { removeDataAtExit } from './temporary-data.ts';
+export { lastLines, lineSplitter } from './text-lines.ts';
+export type { GuardedProcess, ProcessExit } from './guarded-process.ts';

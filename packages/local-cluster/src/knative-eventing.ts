@@ -24,9 +24,11 @@ export const knativeEventingNamespace = 'knative-eventing';
 const moduleFolder = fileURLToPath(new URL('../knative-eventing', import.meta.url));
 const binary = 'controller';
 
+type Clients = Pick<KubernetesCluster, 'kubectl' | 'kubeconfigFor'>;
+
 export interface KnativeEventingOptions {
   /** With its controller manager, which brings together the roles that Knative aggregates. */
-  readonly kubernetes: KubernetesCluster;
+  readonly kubernetes: Clients;
   /** What the process prints is added to it. */
   readonly logFile: string;
   /** Called with one line of text whenever there is something new to say. */
@@ -134,7 +136,7 @@ interface Lease {
 }
 
 /** Whether each of the two reconcilers holds a lease that was renewed since then. */
-async function holdsLeases(kubernetes: KubernetesCluster, since: number): Promise<boolean> {
+async function holdsLeases(kubernetes: Clients, since: number): Promise<boolean> {
   const text = await kubectl(kubernetes, ['get', 'leases', '--namespace', knativeEventingNamespace, '--output', 'json']);
   const { items } = JSON.parse(text) as { readonly items: readonly Lease[] };
   const isHeld = ({ spec }: Lease) => (spec?.holderIdentity ?? '') !== '' && Date.parse(spec?.renewTime ?? '') >= since;
@@ -142,7 +144,7 @@ async function holdsLeases(kubernetes: KubernetesCluster, since: number): Promis
   return ['channel', 'subscription'].every((reconciler) => held.some((name) => name.includes(`.${reconciler}.`)));
 }
 
-async function kubectl(kubernetes: KubernetesCluster, args: readonly string[]): Promise<string> {
+async function kubectl(kubernetes: Clients, args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await kubernetes.kubectl(args);
   if (code !== 0) throw new Error(`kubectl ${args[0] ?? ''} failed: ${lastLines(stderr, 5)}`);
   return stdout;

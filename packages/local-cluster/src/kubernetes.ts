@@ -1,12 +1,13 @@
 /**
- * A real Kubernetes API server on 127.0.0.1, with its etcd and the controllers that need no node.
+ * A real Kubernetes API server on 127.0.0.1, with its etcd and the controllers that need no node; or, for a node that
+ * runs beside it (node.ts), with all of them and a scheduler.
  *
  * For tests of what talks to Kubernetes: custom resources with their validation rules, server-side apply, watches, RBAC,
- * garbage collection and rollouts as far as they are decided, all by the original code. No pod ever runs.
+ * garbage collection and rollouts as far as they are decided, all by the original code. Without a node no pod ever runs.
  *
  * Always true: a started cluster answers /readyz, and with the controller manager the default ServiceAccount exists; no
  * process outlives this one (guarded-process.ts); outside `dataDir` nothing is written but the cache of binaries; only
- * loopback is listened on.
+ * loopback is listened on, except beside a node.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -30,6 +31,11 @@ export interface KubernetesOptions {
   readonly controllerManager?: boolean;
   /** The API server's; default: a free one. */
   readonly port?: number;
+  /**
+   * Makes room for a node (node.ts): the address of this machine that pods reach. The API server then listens on every
+   * address, there is a scheduler, and every controller runs. For an isolated tree only (isolation.ts).
+   */
+  readonly nodeAddress?: string;
   /** Whether the data stays after `stop`, to be found by the next start on the same folder. Default false. */
   readonly persistent?: boolean;
   /** Called with one line of text whenever there is something new to say. */
@@ -48,6 +54,12 @@ export interface KubernetesCluster {
   /** Folder of the programs, each under its name. */
   readonly programs: string;
   readonly apiServer: ApiServer;
+  /**
+   * Issues a certificate of the cluster's authority, good for a server and for a user, with a kubeconfig of that user.
+   *
+   * @throws Error with what the program printed
+   */
+  issue(wanted: CertificateRequest): Promise<IssuedFiles>;
   /** @returns the exit and the text, whatever the exit code */
   kubectl(args: readonly string[], options?: ClientOptions): Promise<CommandResult>;
   /** helm 4; the same as kubectl. */
@@ -61,6 +73,23 @@ export interface KubernetesCluster {
   kubeconfigFor(user: { readonly namespace: string; readonly serviceAccount: string }): Promise<string>;
   /** Ends every process and, unless persistent, removes the data. Again is harmless. */
   stop(): Promise<void>;
+}
+
+/** As kubernetes/certificates.go reads it. */
+export interface CertificateRequest {
+  readonly name: string;
+  /** For Kubernetes the user. */
+  readonly commonName: string;
+  /** For Kubernetes the groups. */
+  readonly organizations?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly ipAddresses?: readonly string[];
+}
+
+export interface IssuedFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly kubeconfig: string;
 }
 
 export interface ClientOptions {
@@ -134,13 +163,13 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
 
   let parts: Parts;
   try {
-    await issueCertificates(programs, paths);
+    await issueCertificates(programs, paths, certificatesOfParts(options.nodeAddress));
     parts = await startOnFreePorts(options, programs, paths);
   } catch (error) {
     await removeData?.();
     throw error;
   }
-  const { etcd, apiServer, controllerManager, port } = parts;
+  const { etcd, apiServer, controllerManager, scheduler, port } = parts;
   const url = urlOf(port);
   onProgress?.(`Kubernetes ${kubernetesVersion}: ready at ${url}`);
 
@@ -156,6 +185,11 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     kubeconfig: paths.kubeconfig('admin'),
     caFile: paths.certificate('ca'),
     programs,
+    issue: async (wanted) => {
+      await issueCertificates(programs, paths, [wanted]);
+      const kubeconfig = await writeCertificateKubeconfig(paths, port, wanted.name);
+      return { certificate: paths.certificate(wanted.name), key: paths.key(wanted.name), kubeconfig };
+    },
     kubectl,
     helm: client('helm'),
     kubeconfigFor: async ({ namespace, serviceAccount }) => {
@@ -175,7 +209,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     },
     stop: async () => {
       // Only etcd keeps something, and an API server that is told to stop first waits for its watches to end.
-      await Promise.all([controllerManager?.kill(), apiServer.kill()]);
+      await Promise.all([scheduler?.kill(), controllerManager?.kill(), apiServer.kill()]);
       await (persistent ? etcd.stop() : etcd.kill());
       await removeData?.();
     },
@@ -187,6 +221,7 @@ interface Parts {
   readonly etcd: LoggedProcess;
   readonly apiServer: LoggedProcess;
   readonly controllerManager: LoggedProcess | undefined;
+  readonly scheduler: LoggedProcess | undefined;
 }
 
 /** Starts all parts; where a port was free to choose and got lost on the way, again with others. */
@@ -222,13 +257,16 @@ async function startParts(
   const etcdName = `local-cluster-${randomUUID()}`;
   const etcd = part('etcd', etcdArgs(paths, etcdName, etcdPort));
   await etcd.start(() => isEtcdServing(etcdName, etcdPort));
-  const apiServer = part('kube-apiserver', apiServerArgs(paths, etcdPort, port));
+  const { nodeAddress } = options;
+  const apiServer = part('kube-apiserver', apiServerArgs(paths, etcdPort, port, nodeAddress));
   await apiServer.start(await readiness(paths, port, '/readyz'));
-  if (options.controllerManager === false) return { port, etcd, apiServer, controllerManager: undefined };
+  if (options.controllerManager === false) return { port, etcd, apiServer, controllerManager: undefined, scheduler: undefined };
   // Not before the API server is ready: without the roles that it creates the controller manager gives up.
-  const controllerManager = part('kube-controller-manager', controllerManagerArgs(paths));
+  const controllerManager = part('kube-controller-manager', controllerManagerArgs(paths, nodeAddress === undefined ? controllers : everyController));
   await controllerManager.start(await readiness(paths, port, '/api/v1/namespaces/default/serviceaccounts/default'));
-  return { port, etcd, apiServer, controllerManager };
+  const scheduler = nodeAddress === undefined ? undefined : part('kube-scheduler', schedulerArgs(paths));
+  await scheduler?.start(() => Promise.resolve(true)); // whether it works shows when the first pod finds its node
+  return { port, etcd, apiServer, controllerManager, scheduler };
 }
 
 function etcdArgs(paths: Paths, name: string, port: number): string[] {
@@ -247,12 +285,31 @@ function etcdArgs(paths: Paths, name: string, port: number): string[] {
   ];
 }
 
-function apiServerArgs(paths: Paths, etcdPort: number, port: number): string[] {
+/** Where the API server is found: by pods at the node's address, without a node by nobody but this machine. */
+function reachArgs(paths: Paths, nodeAddress: string | undefined): string[] {
+  if (nodeAddress === undefined) {
+    return [
+      '--bind-address=127.0.0.1',
+      '--advertise-address=127.0.0.1',
+      '--endpoint-reconciler-type=none', // it would refuse to make an Endpoints object of a loopback address
+    ];
+  }
+  return [
+    '--bind-address=0.0.0.0',
+    `--advertise-address=${nodeAddress}`,
+    // For logs, exec and port-forward it calls the kubelet, as a user that may do everything.
+    `--kubelet-client-certificate=${paths.certificate('admin')}`,
+    `--kubelet-client-key=${paths.key('admin')}`,
+    `--kubelet-certificate-authority=${paths.certificate('ca')}`,
+    '--kubelet-preferred-address-types=InternalIP', // the node's name is in no DNS
+    '--enable-admission-plugins=NodeRestriction',
+  ];
+}
+
+function apiServerArgs(paths: Paths, etcdPort: number, port: number, nodeAddress: string | undefined): string[] {
   return [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    '--endpoint-reconciler-type=none', // it would refuse to make an Endpoints object of a loopback address
+    ...reachArgs(paths, nodeAddress),
     `--secure-port=${port}`,
     `--tls-cert-file=${paths.certificate('apiserver')}`,
     `--tls-private-key-file=${paths.key('apiserver')}`,
@@ -290,18 +347,32 @@ const controllers = [
   'validatingadmissionpolicy-status-controller',
 ];
 
-function controllerManagerArgs(paths: Paths): string[] {
+const everyController = ['*'];
+
+function controllerManagerArgs(paths: Paths, names: readonly string[]): string[] {
   const kubeconfig = paths.kubeconfig('kube-controller-manager');
   return [
     `--kubeconfig=${kubeconfig}`,
     '--secure-port=0', // nobody asks for its metrics
     '--leader-elect=false',
-    `--controllers=${controllers.join(',')}`,
+    `--controllers=${names.join(',')}`,
     `--service-account-private-key-file=${paths.key('service-account')}`,
     `--root-ca-file=${paths.certificate('ca')}`,
     '--use-service-account-credentials=true',
     '--kube-api-qps=500',
     '--kube-api-burst=1000',
+    '--profiling=false',
+  ];
+}
+
+function schedulerArgs(paths: Paths): string[] {
+  const kubeconfig = paths.kubeconfig('kube-scheduler');
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--authentication-kubeconfig=${kubeconfig}`,
+    `--authorization-kubeconfig=${kubeconfig}`,
+    '--bind-address=127.0.0.1',
+    '--leader-elect=false',
     '--profiling=false',
   ];
 }
@@ -340,29 +411,37 @@ async function readiness(paths: Paths, port: number, path: string): Promise<() =
     });
 }
 
-/** @throws Error with what the program printed */
-async function issueCertificates(programs: string, paths: Paths): Promise<void> {
-  await mkdir(paths.certificates, { recursive: true });
-  const wanted = [
+/** What the parts show to each other, and the administrator to them. */
+function certificatesOfParts(nodeAddress: string | undefined): CertificateRequest[] {
+  return [
     {
       name: 'apiserver',
       commonName: 'kube-apiserver',
       dnsNames: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
-      ipAddresses: ['127.0.0.1', '10.96.0.1'],
+      ipAddresses: ['127.0.0.1', '10.96.0.1', ...(nodeAddress === undefined ? [] : [nodeAddress])],
     },
     { name: 'admin', commonName: 'admin', organizations: ['system:masters'] },
-    { name: 'kube-controller-manager', commonName: 'system:kube-controller-manager' },
+    ...usersOfParts.map((name) => ({ name, commonName: `system:${name}` })),
   ];
+}
+
+const usersOfParts = ['kube-controller-manager', 'kube-scheduler'];
+
+/** @throws Error with what the program printed */
+async function issueCertificates(programs: string, paths: Paths, wanted: readonly CertificateRequest[]): Promise<void> {
+  await mkdir(paths.certificates, { recursive: true });
   const program: KubernetesProgram = 'certificates';
   const result = await runCommand(join(programs, program), [paths.certificates], { input: JSON.stringify(wanted) });
   if (result.code !== 0) throw new Error(`certificates could not be issued: ${lastLines(result.stderr, 5)}`);
 }
 
 async function writeKubeconfigs(paths: Paths, port: number): Promise<void> {
-  for (const name of ['admin', 'kube-controller-manager']) {
-    const [certificate, key] = await Promise.all([readFile(paths.certificate(name), 'base64'), readFile(paths.key(name), 'base64')]);
-    await writeKubeconfig(paths, port, name, { 'client-certificate-data': certificate, 'client-key-data': key });
-  }
+  for (const name of ['admin', ...usersOfParts]) await writeCertificateKubeconfig(paths, port, name);
+}
+
+async function writeCertificateKubeconfig(paths: Paths, port: number, name: string): Promise<string> {
+  const [certificate, key] = await Promise.all([readFile(paths.certificate(name), 'base64'), readFile(paths.key(name), 'base64')]);
+  return writeKubeconfig(paths, port, name, { 'client-certificate-data': certificate, 'client-key-data': key });
 }
 
 /** In JSON, which is YAML too. */

@@ -3,7 +3,9 @@
  *
  * Always true: a check changes nothing, ends within its bound, and never throws.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { cniFolders } from './node-config.ts';
 import { runCommand, type CommandResult } from './run-command.ts';
 import { lastLines, plainText } from './text-lines.ts';
 
@@ -98,6 +100,34 @@ export function parseGoVersion(text: string): { readonly major: number; readonly
   const found = /\bgo((\d+)\.(\d+)\S*)/.exec(text);
   if (found === null) return undefined;
   return { full: found[1] ?? '', major: Number(found[2]), minor: Number(found[3]) };
+}
+
+/** What a node needs of the system: a file that tells that it is there, and the Debian package that brings it. */
+const nodeParts: readonly { readonly anyOf: readonly string[]; readonly package: string }[] = [
+  { anyOf: ['containerd'], package: 'containerd' },
+  { anyOf: ['runc'], package: 'runc' },
+  { anyOf: cniFolders.map((folder) => join(folder, 'bridge')), package: 'containernetworking-plugins' },
+  { anyOf: ['nft'], package: 'nftables' },
+  { anyOf: ['conntrack'], package: 'conntrack' },
+  { anyOf: ['ip'], package: 'iproute2' },
+  { anyOf: ['mount'], package: 'mount' },
+  { anyOf: ['unshare'], package: 'util-linux' },
+];
+
+/**
+ * What is missing for a node.
+ *
+ * @param further programs beside those of the node itself, each with the Debian package of its name
+ * @returns       Debian packages, none when all is there
+ * @throws Error  in a sentence for people where no node can run at all
+ */
+export function missingNodePackages(further: readonly string[] = []): string[] {
+  if (process.platform !== 'linux') throw new Error('a Kubernetes node runs on Linux only');
+  if (process.getuid?.() !== 0) throw new Error('a Kubernetes node needs root');
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  const isThere = (file: string): boolean => (file.startsWith('/') ? existsSync(file) : folders.some((folder) => existsSync(join(folder, file))));
+  const parts = [...nodeParts, ...further.map((name) => ({ anyOf: [name], package: name }))];
+  return parts.filter(({ anyOf }) => !anyOf.some(isThere)).map((part) => part.package);
 }
 
 /** A Docker engine that answers, not only its client, and the compose plugin. */

@@ -14,6 +14,8 @@ export { readManifests, type ManifestProblem } from './manifests.ts';
 export * from './produce-pump.ts';
 export * from './resources/channel-subscribers.ts';
 export * from './resources/conditions.ts';
+export { describeSchema } from './resources/crd-schema-table.ts';
+export { channelSchema, kafkaChannelSchema, subscriptionSchema } from './resources/crd-schemas.generated.ts';
 export { parseConfigMap } from './resources/core-objects.ts';
 export * from './resources/delivery.ts';
 export * from './resources/destination.ts';

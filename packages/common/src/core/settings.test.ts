@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Fault } from './fault.ts';
-import { bootstrapServers, bytes, count, describeSettings, durationMs, oneOf, optional, port, readSettings, resourceName, text, type Setting } from './settings.ts';
+import { bootstrapServers, bytes, count, describeSettings, durationMs, json, oneOf, optional, port, readSettings, resourceName, text, type Setting } from './settings.ts';
 
 const about = 'what it is for';
 const kinds = {
@@ -120,5 +120,21 @@ describe('a table of settings', () => {
 | \`HTTP_PORT\` | \`8080\` | where events arrive (a port number from 0 to 65535) |
 | \`PASSWORD\` | \`1s\` | secret (a duration such as 250ms, 30s, 2m or 1h) |
 | \`FOLDER\` |  | manifests (text) |`);
+  });
+});
+
+describe('a setting of JSON', () => {
+  const table = { parts: json('X', { about, default: '{}', expects: 'a JSON object' }, (value) => (Array.isArray(value) ? { problems: ['a: first', 'b: second'] } : { value })), other: count('Y', { default: 1, about }) };
+
+  it('is read, by default too', () => {
+    expect(readSettings(table, {}).parts).toEqual({});
+    expect(readSettings(table, { X: '{"a":1}' }).parts).toEqual({ a: 1 });
+  });
+
+  it.each([
+    ['[]', 'X: a: first\nX: b: second\nY: expected a whole number from 1 to 1000000, got "none"'],
+    ['{"password":"hidden"', 'X: expected a JSON object, got something that is not JSON\nY: expected a whole number from 1 to 1000000, got "none"'],
+  ])('%s: everything that is wrong is told at once, without the text', (given, expected) => {
+    expect(() => readSettings(table, { X: given, Y: 'none' })).toThrow(new Fault('SETTINGS_INVALID', expected, { retriable: false }));
   });
 });

@@ -17,6 +17,8 @@ export interface Setting<T> {
   readonly isSecret: boolean;
   /** @returns undefined when the text is not what is expected */
   parse(text: string): T | undefined;
+  /** What is wrong with a text that `parse` does not take, where that is more than one thing; never quotes it. */
+  problems?(text: string): readonly string[];
 }
 
 export type SettingsTable = Readonly<Record<string, Setting<unknown>>>;
@@ -125,11 +127,39 @@ export function readSettings<Table extends SettingsTable>(table: Table, env: Rea
       continue;
     }
     const value = entry.parse(text);
-    if (value === undefined) problems.push(`${entry.env}: expected ${entry.expects}, got ${entry.isSecret ? '[set]' : `"${text}"`}`);
+    if (value === undefined && entry.problems !== undefined) problems.push(...entry.problems(text).map((problem) => `${entry.env}: ${problem}`));
+    else if (value === undefined) problems.push(`${entry.env}: expected ${entry.expects}, got ${entry.isSecret ? '[set]' : `"${text}"`}`);
     config[name] = value;
   }
   if (problems.length > 0) throw new Fault('SETTINGS_INVALID', problems.join('\n'), { retriable: false });
   return config as Config<Table>;
+}
+
+/**
+ * A value of many parts as JSON.
+ *
+ * @param read the value, or everything that is wrong with it, each with the path of the field
+ */
+export function json<T>(env: string, options: About<string> & { default: string; expects: string }, read: (value: unknown) => { readonly value: T } | { readonly problems: readonly string[] }): Setting<T> {
+  const { expects } = options;
+  const readText = (text: string): ReturnType<typeof read> => {
+    try {
+      return read(JSON.parse(text) as unknown);
+    } catch (error) {
+      // The parser quotes what it could not read, and part of this may be secret.
+      if (error instanceof SyntaxError) return { problems: [`expected ${expects}, got something that is not JSON`] };
+      throw error;
+    }
+  };
+  const parse = (text: string): T | undefined => {
+    const outcome = readText(text);
+    return 'value' in outcome ? outcome.value : undefined;
+  };
+  const problems = (text: string): readonly string[] => {
+    const outcome = readText(text);
+    return 'problems' in outcome ? outcome.problems : [];
+  };
+  return { ...setting(env, expects, options, false, parse), problems };
 }
 
 /** The table as Markdown, for a README. */

@@ -68,6 +68,20 @@ describe('the status of a KafkaChannel', () => {
     expect(channelStatus(channel, { ...well, ...refused }, before, 0).annotations).toMatchObject({ 'default.topic': 't' });
   });
 
+  it.each([
+    ['invalid, missing or in doubt', { kafka: problem, topic: undefined }],
+    ['of a Kafka that cannot be reached', { topic: { name: 'knative-messaging-kafka.shop.orders', state: { isReady: false, reason: 'KafkaUnavailable', message: 'no' } } }],
+  ] satisfies [string, Partial<ObservedChannel>][])('keeps what is recorded while its Kafka Secret is %s: the data plane goes on with what it has', (_name, observed) => {
+    const before = statusOf({});
+    expect(channelStatus(channel, { ...well, ...observed }, before, 0).annotations).toEqual(before.annotations);
+    expect(statusOf(observed).annotations ?? {}).not.toHaveProperty(['default.topic']);
+  });
+
+  it('keeps the topic that eventing-kafka-broker has recorded, also without a Kafka Secret', () => {
+    const before = { annotations: { 'default.topic': 'theirs' } };
+    expect(channelStatus(channel, { ...well, kafka: problem, topic: undefined }, before, 0).annotations).toEqual({ 'default.topic': 'theirs' });
+  });
+
   it('has no address while its Service is not there', () => {
     expect(statusOf({ service: problem })).not.toHaveProperty('address');
   });

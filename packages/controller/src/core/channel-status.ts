@@ -56,12 +56,7 @@ export function channelStatus(channel: KafkaChannel, observed: ObservedChannel, 
     podsCondition('DispatcherReady', observed.dispatcher, 'the dispatcher'),
   ];
   const address = { name: 'http', url: observed.url };
-  const annotations = {
-    ...observed.annotations,
-    // Recorded once it is there: from then on the data plane serves the channel, and the name is this one for good.
-    ...(topic !== undefined && (topic.state.isReady || topic.name === previous?.annotations?.[topicAnnotation]) ? { [topicAnnotation]: topic.name } : {}),
-    ...('secret' in observed.kafka ? { [kafkaSecretAnnotation]: observed.kafka.secret } : {}),
-  };
+  const annotations = { ...recordedAnnotations(observed, previous?.annotations ?? {}), ...observed.annotations };
   return {
     observedGeneration: channel.metadata.generation,
     conditions: withReady(conditions, previous?.conditions ?? [], nowMs),
@@ -69,6 +64,22 @@ export function channelStatus(channel: KafkaChannel, observed: ObservedChannel, 
     ...(isAddressable ? { address, addresses: [address] } : {}),
     subscribers: observed.subscribers,
     ...deadLetterSinkFields(sink),
+  };
+}
+
+/**
+ * Topic and Kafka Secret. Recorded once the topic is there: from then on the data plane serves the channel, and the name
+ * is this one for good. It stays on record while a Secret is wrong, missing or in doubt: those who have connections go
+ * on with them, and a receiver that forgot the channel would answer 404, after which nobody sends again.
+ */
+function recordedAnnotations({ kafka, topic }: ObservedChannel, previous: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { [topicAnnotation]: recordedTopic, [kafkaSecretAnnotation]: recordedSecret } = previous;
+  const secret = 'secret' in kafka ? kafka.secret : recordedSecret;
+  const isRecorded = topic === undefined ? secret === recordedSecret : topic.state.isReady || topic.name === recordedTopic;
+  const name = topic?.name ?? recordedTopic;
+  return {
+    ...(isRecorded && name !== undefined ? { [topicAnnotation]: name } : {}),
+    ...(secret === undefined ? {} : { [kafkaSecretAnnotation]: secret }),
   };
 }
 
@@ -100,7 +111,7 @@ export function deadLetterSinkOf(status: ChannelStatus | undefined): ResolvedAdd
 
 function topicCondition(topic: ObservedChannel['topic'], isConfigured: boolean): Condition {
   if (topic === undefined) {
-    return isConfigured ? waiting('TopicReady', 'TopicPending', 'the topic has not been looked at yet') : waiting('TopicReady', 'ConfigurationNotReady', 'without a Kafka Secret there is no Kafka to ask');
+    return isConfigured ? waiting('TopicReady', 'TopicPending', 'the topic has not been looked at yet') : waiting('TopicReady', 'ConfigurationNotReady', 'there is no Kafka to ask');
   }
   const { state } = topic;
   if (!state.isReady) return state.reason === 'TopicPending' ? waiting('TopicReady', state.reason, state.message) : failed('TopicReady', state);

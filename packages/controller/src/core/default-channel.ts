@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import type { ChannelTemplate, GenericChannelObject } from './objects.ts';
 
 export const defaultChannelConfigMap = 'default-ch-webhook';
-const defaultChannelKey = 'default-ch-config';
+export const defaultChannelKey = 'default-ch-config';
 
 /**
  * @param data of the ConfigMap; undefined while there is none

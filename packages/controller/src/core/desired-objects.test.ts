@@ -4,11 +4,12 @@ import { appliedAnnotation, isAsDesired } from './drift.ts';
 import { desiredChannelService } from './desired-channel-service.ts';
 import { desiredDispatcher, dispatcherName } from './desired-dispatcher.ts';
 import { desiredReceiver, receiverName } from './desired-receiver.ts';
-import { desiredReplicas, type Workloads } from './pod-template.ts';
+import type { PodSettings } from './pod-settings.ts';
+import { desiredReplicas, replicasAnnotation, type ObservedDeployment, type Workloads } from './pod-template.ts';
 
 const workloads: Workloads = {
   systemNamespace: 'knative-eventing', clusterDomain: 'cluster.local', receiverImage: 'receiver:1', dispatcherImage: 'dispatcher:1', imagePullPolicy: 'IfNotPresent',
-  receiverServiceAccount: 'kafka-channel-receiver', dispatcherServiceAccount: 'kafka-channel-dispatcher', logLevel: 'info',
+  receiverServiceAccount: 'kafka-channel-receiver', dispatcherServiceAccount: 'kafka-channel-dispatcher', logLevel: 'info', receiverPod: {}, dispatcherPod: {},
 };
 const channel = { namespace: 'shop', name: 'orders', uid: 'u', generation: 1, labels: {}, annotations: {} };
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -48,11 +49,24 @@ describe('CP-27: the Service of a channel', () => {
 });
 
 describe('Deployments', () => {
-  const dispatcher = (hasSubscribers: boolean, replicas?: number) => desiredDispatcher(channel, { kafkaSecret: 'kafka', hasSubscribers, replicas }, workloads);
-  const { deployment, service } = desiredReceiver({ name: 'kafka', uid: 's' }, { isDefault: true, replicas: undefined }, workloads);
+  const observed = (replicas?: number, wanted?: number): ObservedDeployment | undefined =>
+    replicas === undefined ? undefined : { metadata: wanted === undefined ? {} : { annotations: { [replicasAnnotation]: String(wanted) } }, spec: { replicas } };
+  const dispatcher = (hasSubscribers: boolean, replicas?: number, dispatcherPod: PodSettings = {}) =>
+    desiredDispatcher(channel, { kafkaSecret: 'kafka', hasSubscribers, observed: observed(replicas) }, { ...workloads, dispatcherPod });
+  const receiver = (receiverPod: PodSettings = {}) => desiredReceiver({ name: 'kafka', uid: 's' }, { isDefault: true, observed: undefined }, { ...workloads, receiverPod });
+  const { deployment, service } = receiver();
 
-  it.each([[false, undefined, 0], [false, 3, 0], [true, undefined, 1], [true, 0, 1], [true, 5, 5]])('have replicas: needed %s, now %s: %s', (isNeeded, observed, expected) => {
-    expect(desiredReplicas(isNeeded, observed)).toBe(expected);
+  it.each([
+    ['nothing to do', false, 2, 3, 2, 0],
+    ['the first time', true, 2, undefined, undefined, 2],
+    ['something to do again', true, 2, 0, 2, 2],
+    ['as we asked, and more is wanted', true, 3, 2, 2, 3],
+    ['as we asked, and less is wanted', true, 1, 2, 2, 1],
+    ['an autoscaler asked for more', true, 3, 5, 2, 5],
+    ['an autoscaler asked for less', true, 3, 1, 2, 1],
+    ['nobody knows who asked', true, 3, 5, undefined, 5],
+  ])('have replicas: %s', (_case, isNeeded, wanted, now, before, expected) => {
+    expect(desiredReplicas(isNeeded, wanted, observed(now, before))).toBe(expected);
   });
 
   it('of a dispatcher serve one channel, with the Kafka Secret as files', () => {
@@ -81,6 +95,30 @@ describe('Deployments', () => {
         },
       },
     });
+  });
+
+  it('are as the installation wants them', () => {
+    const settings: PodSettings = {
+      replicas: 3, logLevel: 'debug', resources: { limits: { memory: '1Gi' } }, env: [{ name: 'DRAIN_TIMEOUT', value: '5s' }, { name: 'FURTHER', value: '' }],
+      nodeSelector: { disk: 'fast' }, tolerations: [{ operator: 'Exists' }], affinity: { podAffinity: {} }, priorityClassName: 'high', labels: { team: 'blue' }, annotations: { note: 'x' },
+      topologySpreadConstraints: [{ maxSkew: 1, topologyKey: 'zone', whenUnsatisfiable: 'ScheduleAnyway' }, { maxSkew: 1, topologyKey: 'host', whenUnsatisfiable: 'DoNotSchedule', labelSelector: { matchLabels: { a: 'b' } } }],
+      imagePullSecrets: [{ name: 'registry' }],
+    };
+    for (const { metadata, spec } of [dispatcher(true, undefined, settings), receiver(settings).deployment]) {
+      expect(metadata.annotations[replicasAnnotation]).toBe('3');
+      expect(spec.replicas).toBe(3);
+      const { matchLabels } = spec.selector as { matchLabels: Record<string, string> };
+      const { template } = spec as unknown as { template: { metadata: object; spec: { containers: [{ env: { name: string; value?: string }[]; resources: object }] } } };
+      expect(template.metadata).toMatchObject({ labels: { team: 'blue', 'app.kubernetes.io/name': 'knative-kafka' }, annotations: { note: 'x' } });
+      expect(template.spec).toMatchObject({
+        nodeSelector: { disk: 'fast' }, tolerations: [{ operator: 'Exists' }], affinity: { podAffinity: {} }, priorityClassName: 'high', imagePullSecrets: [{ name: 'registry' }],
+        topologySpreadConstraints: [{ topologyKey: 'zone', labelSelector: { matchLabels } }, { topologyKey: 'host', labelSelector: { matchLabels: { a: 'b' } } }],
+      });
+      const [{ env, resources }] = template.spec.containers;
+      expect(resources).toEqual({ limits: { memory: '1Gi' } });
+      expect(new Set(env.map(({ name }) => name)).size).toBe(env.length);
+      expect(env).toEqual(expect.arrayContaining([{ name: 'LOG_LEVEL', value: 'debug' }, { name: 'DRAIN_TIMEOUT', value: '5s' }, { name: 'FURTHER' }]));
+    }
   });
 
   it('give a drain more time than it may take', () => {

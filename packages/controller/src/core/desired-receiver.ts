@@ -6,7 +6,7 @@
  */
 import { shortHash } from '@knative-kafka/common/core';
 import { withAppliedHash, type DesiredObject } from './drift.ts';
-import { desiredReplicas, labelsOf, podTemplate, type DesiredDeployment, type Workloads } from './pod-template.ts';
+import { desiredReplicas, labelsOf, podTemplate, replicasAnnotation, type DesiredDeployment, type ObservedDeployment, type Workloads } from './pod-template.ts';
 
 /** Label: the Kafka Secret that a receiver belongs to, as a hash, because its name may be longer than a label. */
 export const secretLabel = 'kafka.eventing.knative.dev/kafka-secret-hash';
@@ -32,10 +32,12 @@ export interface DesiredReceiver {
 }
 
 /**
- * @param replicas of the Deployment as it is now; undefined while there is none
+ * @param options.observed the Deployment as it is now; undefined while there is none
  */
-export function desiredReceiver(secret: { readonly name: string; readonly uid: string }, options: { readonly isDefault: boolean; readonly replicas: number | undefined }, workloads: Workloads): DesiredReceiver {
+export function desiredReceiver(secret: { readonly name: string; readonly uid: string }, options: { readonly isDefault: boolean; readonly observed: ObservedDeployment | undefined }, workloads: Workloads): DesiredReceiver {
   const name = receiverName(secret.name, options.isDefault);
+  const settings = workloads.receiverPod;
+  const wanted = settings.replicas ?? 1;
   const selector = { [secretLabel]: shortHash(secret.name) };
   const labels = { ...labelsOf('channel-receiver'), ...selector };
   const metadata = {
@@ -48,21 +50,23 @@ export function desiredReceiver(secret: { readonly name: string; readonly uid: s
   const deployment: DesiredDeployment = {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
-    metadata,
+    metadata: { ...metadata, annotations: { ...metadata.annotations, [replicasAnnotation]: String(wanted) } },
     spec: {
-      replicas: desiredReplicas(true, options.replicas),
+      replicas: desiredReplicas(true, wanted, options.observed),
       selector: { matchLabels: selector },
       template: podTemplate({
         labels,
+        selector,
         serviceAccountName: workloads.receiverServiceAccount,
         container: 'channel-receiver',
         image: workloads.receiverImage,
         imagePullPolicy: workloads.imagePullPolicy,
         // Endpoints hear of a pod that ends at the time the pod does: it goes on for a moment.
-        env: { HTTP_PORT: String(httpPort), CLUSTER_DOMAIN: workloads.clusterDomain, LOG_LEVEL: workloads.logLevel, SHUTDOWN_DELAY: '5s', DRAIN_TIMEOUT: '25s' },
+        env: { HTTP_PORT: String(httpPort), CLUSTER_DOMAIN: workloads.clusterDomain, LOG_LEVEL: settings.logLevel ?? workloads.logLevel, SHUTDOWN_DELAY: '5s', DRAIN_TIMEOUT: '25s' },
         ports: [{ name: 'http', containerPort: httpPort }],
         kafkaSecret: secret.name,
         resources: { requests: { cpu: '100m', memory: '192Mi' }, limits: { memory: '512Mi' } },
+        settings,
       }),
     },
   };

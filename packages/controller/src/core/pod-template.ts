@@ -3,6 +3,8 @@
  * as files, probes, and time to drain.
  */
 
+import type { EnvVar, PodSettings, Resources } from './pod-settings.ts';
+
 /** Which images run, and where; from the controller's own settings. */
 export interface Workloads {
   readonly systemNamespace: string;
@@ -12,7 +14,10 @@ export interface Workloads {
   readonly imagePullPolicy: string;
   readonly receiverServiceAccount: string;
   readonly dispatcherServiceAccount: string;
+  /** Where neither of the next two says another one. */
   readonly logLevel: string;
+  readonly receiverPod: PodSettings;
+  readonly dispatcherPod: PodSettings;
 }
 
 /** Label of everything here, and of what it is. */
@@ -31,6 +36,8 @@ const terminationGracePeriodSeconds = 60;
 
 export interface PodOptions {
   readonly labels: Readonly<Record<string, string>>;
+  /** Labels by which its Deployment finds its pods. */
+  readonly selector: Readonly<Record<string, string>>;
   readonly serviceAccountName: string;
   readonly container: string;
   readonly image: string;
@@ -40,16 +47,26 @@ export interface PodOptions {
   readonly hasPodName?: boolean;
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
   readonly kafkaSecret: string;
-  readonly resources: { readonly requests: Readonly<Record<string, string>>; readonly limits: Readonly<Record<string, string>> };
+  /** Where the settings say nothing. */
+  readonly resources: Resources;
+  /** What the installation wants. */
+  readonly settings: PodSettings;
 }
 
 /** `spec.template` of a Deployment. */
 export function podTemplate(options: PodOptions): object {
+  const { settings, selector } = options;
   const env = { ...options.env, METRICS_PORT: String(metricsPort), KAFKA_SECRET_DIR: secretFolder, KAFKA_SECRET: options.kafkaSecret };
+  const ownEnv = [
+    ...Object.entries(env).map(([name, value]) => ({ name, value })),
+    ...(options.hasPodName === true ? [{ name: 'POD_NAME', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.name' } } }] : []),
+  ];
   return {
-    metadata: { labels: options.labels },
+    metadata: { labels: { ...settings.labels, ...options.labels }, ...(settings.annotations === undefined ? {} : { annotations: settings.annotations }) },
     spec: {
       serviceAccountName: options.serviceAccountName,
+      automountServiceAccountToken: true,
+      ...placement(settings, selector),
       terminationGracePeriodSeconds,
       securityContext: { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: { type: 'RuntimeDefault' } },
       containers: [
@@ -57,15 +74,12 @@ export function podTemplate(options: PodOptions): object {
           name: options.container,
           image: options.image,
           imagePullPolicy: options.imagePullPolicy,
-          env: [
-            ...Object.entries(env).map(([name, value]) => ({ name, value })),
-            ...(options.hasPodName === true ? [{ name: 'POD_NAME', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.name' } } }] : []),
-          ],
+          env: mergedEnv(ownEnv, settings.env ?? []),
           ports: [...options.ports, { name: 'metrics', containerPort: metricsPort }],
           readinessProbe: { httpGet: { path: '/readyz', port: 'metrics' }, periodSeconds: 5, failureThreshold: 2 },
           livenessProbe: { httpGet: { path: '/healthz', port: 'metrics' }, periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 },
           startupProbe: { httpGet: { path: '/healthz', port: 'metrics' }, periodSeconds: 1, failureThreshold: 60 },
-          resources: options.resources,
+          resources: settings.resources ?? options.resources,
           securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
           volumeMounts: [{ name: 'kafka-secret', mountPath: secretFolder, readOnly: true }],
         },
@@ -73,6 +87,24 @@ export function podTemplate(options: PodOptions): object {
       volumes: [{ name: 'kafka-secret', secret: { secretName: options.kafkaSecret } }],
     },
   };
+}
+
+/** On which nodes, how urgently, and with which rights to pull the image. */
+function placement({ nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName, imagePullSecrets }: PodSettings, selector: Readonly<Record<string, string>>): object {
+  return {
+    ...(nodeSelector === undefined ? {} : { nodeSelector }),
+    ...(tolerations === undefined ? {} : { tolerations }),
+    ...(affinity === undefined ? {} : { affinity }),
+    ...(topologySpreadConstraints === undefined ? {} : { topologySpreadConstraints: topologySpreadConstraints.map((constraint) => ({ labelSelector: { matchLabels: selector }, ...constraint })) }),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
+    ...(imagePullSecrets === undefined ? {} : { imagePullSecrets }),
+  };
+}
+
+/** What an installation sets takes the place of ours. Empty texts are left out, as the API server does. */
+function mergedEnv(own: readonly EnvVar[], further: readonly EnvVar[]): readonly EnvVar[] {
+  const byName = new Map([...own, ...further].map((variable) => [variable.name, variable]));
+  return [...byName.values()].map(({ name, value, valueFrom }) => ({ name, ...(value === undefined || value === '' ? {} : { value }), ...(valueFrom === undefined ? {} : { valueFrom }) }));
 }
 
 export interface DesiredDeployment {
@@ -88,12 +120,25 @@ export interface DesiredDeployment {
   readonly spec: { readonly replicas: number; readonly selector: object; readonly template: object };
 }
 
+/** Annotation of a Deployment: the replicas that the installation wanted when it was applied last. */
+export const replicasAnnotation = 'kafka.eventing.knative.dev/replicas-wanted';
+
+/** What counts of a Deployment as it is now. */
+export interface ObservedDeployment {
+  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec?: { readonly replicas?: number };
+}
+
 /**
- * How many replicas to ask for: none where there is nothing to do, else at least one, and what somebody else asked for
- * (an autoscaler, a person) is left alone.
+ * How many replicas to ask for: none where there is nothing to do, else what the installation wants, unless somebody else
+ * (an autoscaler, a person) has asked for another number since we did: that is left alone.
  *
- * @param observed `spec.replicas` now; undefined while there is no Deployment
+ * @param wanted   by the installation, at least 1
+ * @param observed the Deployment now; undefined while there is none
  */
-export function desiredReplicas(isNeeded: boolean, observed: number | undefined): number {
-  return isNeeded ? Math.max(1, observed ?? 1) : 0;
+export function desiredReplicas(isNeeded: boolean, wanted: number, observed: ObservedDeployment | undefined): number {
+  if (!isNeeded) return 0;
+  const current = observed?.spec?.replicas ?? 0;
+  const isAsWeAsked = String(current) === observed?.metadata.annotations?.[replicasAnnotation];
+  return current === 0 || isAsWeAsked ? wanted : current;
 }

@@ -39,6 +39,8 @@ export interface CelRule {
   readonly message: string;
   /** In place of `message`, where it can be worked out. */
   readonly messageExpression?: string;
+  /** The field that is blamed, below the one that has the rule. */
+  readonly fieldPath?: string;
 }
 
 /** The pattern of durations in our schemas. Coarse, so that it can be read; `durationProblem` has the last word. */

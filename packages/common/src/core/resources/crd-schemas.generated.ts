@@ -989,3 +989,508 @@ export const subscriptionSchema: CrdSchema = {
     }
   }
 };
+
+/** openAPIV3Schema of helm/knative-kafka/files/crds/channel.yaml, of every version. */
+export const channelSchema: CrdSchema = {
+  "description": "A channel of the kind that its template names, or that the cluster's administrator chose in the ConfigMap default-ch-webhook. An object of that kind is created with the same name and takes the events.",
+  "type": "object",
+  "properties": {
+    "apiVersion": {
+      "description": "messaging.knative.dev/v1.",
+      "type": "string"
+    },
+    "kind": {
+      "description": "Channel.",
+      "type": "string"
+    },
+    "metadata": {
+      "type": "object"
+    },
+    "spec": {
+      "description": "What kind of channel to create and how to deliver its events. Fixed once the Channel exists.",
+      "type": "object",
+      "default": {},
+      "properties": {
+        "channelTemplate": {
+          "description": "The channel to create. Left out, it is filled in once from the default for the namespace or the cluster.",
+          "type": "object",
+          "required": [
+            "apiVersion",
+            "kind"
+          ],
+          "properties": {
+            "apiVersion": {
+              "description": "API version of the channel to create, for example messaging.knative.dev/v1.",
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 317
+            },
+            "kind": {
+              "description": "Kind of the channel to create, for example KafkaChannel.",
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 63
+            },
+            "spec": {
+              "description": "spec of the channel to create, with the fields of its kind. What it says of delivery goes before spec.delivery.",
+              "type": "object",
+              "x-kubernetes-preserve-unknown-fields": true
+            }
+          }
+        },
+        "delivery": {
+          "description": "How events are delivered to Subscriptions that have no delivery of their own. A dead letter sink given here serves every Subscription without one.",
+          "type": "object",
+          "properties": {
+            "deadLetterSink": {
+              "description": "Where events go that could not be delivered.",
+              "type": "object",
+              "properties": {
+                "ref": {
+                  "description": "An object whose address is used, in the namespace of the object that refers to it.",
+                  "type": "object",
+                  "required": [
+                    "kind",
+                    "name"
+                  ],
+                  "properties": {
+                    "apiVersion": {
+                      "description": "API version of the object, for example v1 for a Service.",
+                      "type": "string",
+                      "maxLength": 317
+                    },
+                    "kind": {
+                      "description": "Kind of the object, for example Service or KafkaChannel.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 63
+                    },
+                    "name": {
+                      "description": "Name of the object.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 253
+                    },
+                    "namespace": {
+                      "description": "Namespace of the object. Only the one of the object that refers to it is allowed, which is meant when it is left out.",
+                      "type": "string",
+                      "maxLength": 63
+                    },
+                    "group": {
+                      "description": "API group of the object, where its version is left to the cluster.",
+                      "type": "string",
+                      "maxLength": 253
+                    },
+                    "address": {
+                      "description": "Name of the address to use, of an object that has several.",
+                      "type": "string",
+                      "maxLength": 253
+                    }
+                  },
+                  "x-kubernetes-validations": [
+                    {
+                      "rule": "has(self.apiVersion) || has(self.group)",
+                      "message": "ref needs apiVersion beside kind and name, for example v1 for a Service"
+                    }
+                  ]
+                },
+                "uri": {
+                  "description": "An absolute URL; or beside ref a URI reference, relative to the object's address.",
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 8192
+                },
+                "CACerts": {
+                  "description": "Certificates in PEM format that the receiver's certificate is checked against.",
+                  "type": "string"
+                },
+                "audience": {
+                  "description": "OIDC audience of the receiver.",
+                  "type": "string"
+                }
+              },
+              "x-kubernetes-validations": [
+                {
+                  "rule": "has(self.ref) || has(self.uri)",
+                  "message": "needs ref or uri: the object or the URL that events are sent to"
+                },
+                {
+                  "rule": "!has(self.ref) || !has(self.uri) || !self.uri.matches('^[A-Za-z][A-Za-z0-9+.-]*:')",
+                  "message": "beside ref, uri must be relative to the address of the object, such as /path; for an absolute URL leave out ref"
+                },
+                {
+                  "rule": "has(self.ref) || !has(self.uri) || self.uri.matches('(?i)^https?://[^/?#]')",
+                  "message": "without ref, uri must be an absolute URL that begins with http:// or https://"
+                }
+              ]
+            },
+            "retry": {
+              "description": "How many more attempts are made after the first one failed. 0 when left out.",
+              "type": "integer",
+              "format": "int32",
+              "minimum": 0,
+              "maximum": 2147483647
+            },
+            "backoffPolicy": {
+              "description": "How the wait grows. linear: backoffDelay times the number of the retry; exponential: backoffDelay times 2 to the power of the number of the retry.",
+              "type": "string",
+              "enum": [
+                "linear",
+                "exponential"
+              ]
+            },
+            "backoffDelay": {
+              "description": "The wait that backoffPolicy multiplies, as an ISO 8601 duration such as PT0.5S.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                }
+              ]
+            },
+            "timeout": {
+              "description": "How long one attempt may take, as an ISO 8601 duration such as PT30S; not zero.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                },
+                {
+                  "rule": "self.matches('[1-9]')",
+                  "message": "timeout must be longer than zero"
+                }
+              ]
+            },
+            "retryAfterMax": {
+              "description": "The longest wait that a Retry-After header of a 429 or 503 response can ask for, as an ISO 8601 duration. The header is ignored when this is left out or PT0S.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                }
+              ]
+            },
+            "format": {
+              "description": "Content mode of the requests. json: structured, the whole event in the body; binary: attributes in headers. Left out, binary.",
+              "type": "string",
+              "enum": [
+                "json",
+                "binary"
+              ]
+            }
+          }
+        },
+        "subscribers": {
+          "description": "Not used: Subscriptions are written to the channel that was created. Create a Subscription to add a subscriber.",
+          "type": "array",
+          "items": {
+            "description": "One Subscription of this channel, with everything resolved.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "required": [
+              "uid"
+            ],
+            "anyOf": [
+              {
+                "required": [
+                  "subscriberUri"
+                ]
+              },
+              {
+                "required": [
+                  "replyUri"
+                ]
+              }
+            ],
+            "properties": {
+              "uid": {
+                "description": "metadata.uid of the Subscription; part of the name of its consumer group.",
+                "type": "string",
+                "minLength": 1
+              },
+              "name": {
+                "description": "metadata.name of the Subscription.",
+                "type": "string"
+              },
+              "generation": {
+                "description": "metadata.generation of the Subscription that this entry was made from.",
+                "type": "integer",
+                "format": "int64"
+              },
+              "subscriberUri": {
+                "description": "URL that events are sent to.",
+                "type": "string"
+              },
+              "subscriberCACerts": {
+                "description": "Certificates in PEM format that the subscriber's certificate is checked against.",
+                "type": "string"
+              },
+              "subscriberAudience": {
+                "description": "OIDC audience of the subscriber.",
+                "type": "string"
+              },
+              "replyUri": {
+                "description": "URL that the subscriber's replies are sent to.",
+                "type": "string"
+              },
+              "replyCACerts": {
+                "description": "Certificates in PEM format that the certificate of replyUri is checked against.",
+                "type": "string"
+              },
+              "replyAudience": {
+                "description": "OIDC audience of the receiver of replies.",
+                "type": "string"
+              },
+              "delivery": {
+                "description": "The Subscription's delivery merged with the channel's; the dead letter sink is a URL. The fields are those of spec.delivery.",
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": true
+              },
+              "auth": {
+                "description": "The identity to send with.",
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                  "serviceAccountName": {
+                    "description": "ServiceAccount whose token is sent.",
+                    "type": "string"
+                  },
+                  "serviceAccountNames": {
+                    "description": "ServiceAccounts whose tokens are sent, where there are several.",
+                    "type": "array",
+                    "items": {
+                      "description": "Name of a ServiceAccount.",
+                      "type": "string"
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+      },
+      "x-kubernetes-validations": [
+        {
+          "rule": "!has(oldSelf.channelTemplate) || has(self.channelTemplate) && self.channelTemplate == oldSelf.channelTemplate",
+          "fieldPath": ".channelTemplate",
+          "message": "channelTemplate is fixed once it is set; delete the Channel and create another one"
+        },
+        {
+          "rule": "has(self.delivery) == has(oldSelf.delivery) && (!has(self.delivery) || self.delivery == oldSelf.delivery)",
+          "fieldPath": ".delivery",
+          "message": "delivery is fixed once the Channel exists; give the Subscriptions a delivery of their own, or create another Channel"
+        }
+      ]
+    },
+    "status": {
+      "description": "What was observed. Written by the controller of Channels.",
+      "type": "object",
+      "x-kubernetes-preserve-unknown-fields": true,
+      "properties": {
+        "observedGeneration": {
+          "description": "metadata.generation that this status speaks of.",
+          "type": "integer",
+          "format": "int64"
+        },
+        "conditions": {
+          "description": "Ready and what it depends on, sorted by type.",
+          "type": "array",
+          "items": {
+            "description": "One condition.",
+            "type": "object",
+            "required": [
+              "type",
+              "status"
+            ],
+            "properties": {
+              "type": {
+                "description": "Name of the condition, for example Ready or BackingChannelReady.",
+                "type": "string"
+              },
+              "status": {
+                "description": "True, False or Unknown.",
+                "type": "string"
+              },
+              "severity": {
+                "description": "Empty for a condition that Ready depends on; Info or Warning for one it does not.",
+                "type": "string"
+              },
+              "reason": {
+                "description": "Why, in one CamelCase word.",
+                "type": "string"
+              },
+              "message": {
+                "description": "Why, in a sentence.",
+                "type": "string"
+              },
+              "lastTransitionTime": {
+                "description": "When the condition last changed.",
+                "type": "string"
+              }
+            }
+          }
+        },
+        "channel": {
+          "description": "The channel that was created.",
+          "type": "object",
+          "x-kubernetes-preserve-unknown-fields": true,
+          "properties": {
+            "apiVersion": {
+              "description": "API version of the channel.",
+              "type": "string"
+            },
+            "kind": {
+              "description": "Kind of the channel.",
+              "type": "string"
+            },
+            "name": {
+              "description": "Name of the channel.",
+              "type": "string"
+            },
+            "namespace": {
+              "description": "Namespace of the channel.",
+              "type": "string"
+            }
+          }
+        },
+        "address": {
+          "description": "Where to send events.",
+          "type": "object",
+          "x-kubernetes-preserve-unknown-fields": true,
+          "properties": {
+            "name": {
+              "description": "Name of the address, such as http.",
+              "type": "string"
+            },
+            "url": {
+              "description": "URL to send events to.",
+              "type": "string"
+            },
+            "CACerts": {
+              "description": "Certificates in PEM format that the channel's certificate is checked against.",
+              "type": "string"
+            },
+            "audience": {
+              "description": "OIDC audience of the channel.",
+              "type": "string"
+            }
+          }
+        },
+        "addresses": {
+          "description": "All addresses, the preferred one first.",
+          "type": "array",
+          "items": {
+            "description": "One address, with the fields of status.address.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+              "name": {
+                "description": "Name of the address, such as http.",
+                "type": "string"
+              },
+              "url": {
+                "description": "URL to send events to.",
+                "type": "string"
+              },
+              "CACerts": {
+                "description": "Certificates in PEM format that the channel's certificate is checked against.",
+                "type": "string"
+              },
+              "audience": {
+                "description": "OIDC audience of the channel.",
+                "type": "string"
+              }
+            }
+          }
+        },
+        "subscribers": {
+          "description": "What became of each subscriber.",
+          "type": "array",
+          "items": {
+            "description": "One subscriber.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+              "uid": {
+                "description": "metadata.uid of the Subscription.",
+                "type": "string"
+              },
+              "observedGeneration": {
+                "description": "metadata.generation of the Subscription that this speaks of.",
+                "type": "integer",
+                "format": "int64"
+              },
+              "ready": {
+                "description": "True once every event stored from now on will reach the subscriber.",
+                "type": "string"
+              },
+              "message": {
+                "description": "Why the subscriber is not ready.",
+                "type": "string"
+              },
+              "auth": {
+                "description": "The identity that is used to send.",
+                "type": "object",
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                  "serviceAccountName": {
+                    "description": "ServiceAccount whose token is sent.",
+                    "type": "string"
+                  }
+                }
+              }
+            }
+          }
+        },
+        "deadLetterSinkUri": {
+          "description": "URL of spec.delivery.deadLetterSink.",
+          "type": "string"
+        },
+        "deadLetterSinkCACerts": {
+          "description": "Certificates in PEM format that the dead letter sink's certificate is checked against.",
+          "type": "string"
+        },
+        "deadLetterSinkAudience": {
+          "description": "OIDC audience of the dead letter sink.",
+          "type": "string"
+        },
+        "policies": {
+          "description": "EventPolicies that apply to the channel.",
+          "type": "array",
+          "items": {
+            "description": "One EventPolicy.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+              "apiVersion": {
+                "description": "API version of the EventPolicy.",
+                "type": "string"
+              },
+              "name": {
+                "description": "Name of the EventPolicy.",
+                "type": "string"
+              }
+            }
+          }
+        },
+        "annotations": {
+          "description": "Facts worth keeping.",
+          "type": "object",
+          "additionalProperties": {
+            "description": "One fact.",
+            "type": "string"
+          }
+        }
+      }
+    }
+  }
+};

@@ -15,13 +15,27 @@ export interface Features {
   readonly channelsTopicTemplate: string;
 }
 
+/** Its keys, for the page that lists them. */
+export const featureKeys = {
+  channelsTopicTemplate: {
+    key: 'channels-topic-template',
+    default: defaultTopicTemplate,
+    about: 'name of the topic of a new KafkaChannel: a Go template with `.Namespace`, `.Name` and `.UID`, no more; a channel keeps the topic that it has',
+  },
+  deadLetterTopic: {
+    key: 'dead-letter-topic',
+    default: 'disabled',
+    about: '`enabled` keeps events that cannot be delivered and have no dead letter sink in a topic beside the channel\'s; otherwise they are dropped, and counted',
+  },
+} as const;
+
 /** @param namespace the system namespace; the ConfigMap counts there only */
 export function readFeatures(configMaps: readonly ConfigMap[], namespace: string): Features {
   const data = configMaps.find(({ metadata }) => metadata.namespace === namespace && metadata.name === featuresConfigMap)?.data;
-  const template = data?.['channels-topic-template']?.trim();
+  const template = data?.[featureKeys.channelsTopicTemplate.key]?.trim();
   return {
-    isDeadLetterTopicEnabled: isEnabled(data?.['dead-letter-topic']),
-    channelsTopicTemplate: template === undefined || template === '' ? defaultTopicTemplate : template,
+    isDeadLetterTopicEnabled: isEnabled(data?.[featureKeys.deadLetterTopic.key]),
+    channelsTopicTemplate: template === undefined || template === '' ? featureKeys.channelsTopicTemplate.default : template,
   };
 }
 

@@ -9,34 +9,32 @@ import { Fault } from '../../core/fault.ts';
 import type { TopicPartition } from '../../core/kafka-record.ts';
 import { createGroupMember, isClassicGroup, type SharedByMembers } from './group-member.ts';
 import { createKafkajsGroupMember } from './kafkajs-group-member.ts';
-import type { CommitOffset, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+import type { CommitOffset, GroupMember, GroupMemberOptions } from './port.ts';
 
-export function createAutoGroupMember(connection: KafkaConnection, options: GroupMemberOptions, shared: SharedByMembers): GroupMember {
-  return new AutoGroupMember(connection, options, shared);
+export function createAutoGroupMember(options: GroupMemberOptions, shared: SharedByMembers): GroupMember {
+  return new AutoGroupMember(options, shared);
 }
 
 class AutoGroupMember implements GroupMember {
-  readonly #connection: KafkaConnection;
   readonly #options: GroupMemberOptions;
   readonly #shared: SharedByMembers;
   #member: GroupMember | undefined;
   #isClosed = false;
 
-  constructor(connection: KafkaConnection, options: GroupMemberOptions, shared: SharedByMembers) {
-    this.#connection = connection;
+  constructor(options: GroupMemberOptions, shared: SharedByMembers) {
     this.#options = options;
     this.#shared = shared;
   }
 
   async start(): Promise<void> {
-    const ours = createGroupMember(this.#connection, this.#options, this.#shared);
+    const ours = createGroupMember(this.#options, this.#shared);
     this.#member = ours;
     try {
       await ours.start();
     } catch (error) {
       if (!isClassicGroup(error) || this.#isClosed) throw error;
       this.#shared.log?.info({ groupId: this.#options.groupId, err: error }, 'consumer group is joined by the classic protocol');
-      this.#member = createKafkajsGroupMember(this.#connection, this.#options);
+      this.#member = createKafkajsGroupMember(this.#options, this.#shared);
       await this.#member.start();
     }
   }

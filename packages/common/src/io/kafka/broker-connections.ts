@@ -4,31 +4,64 @@
  * Settings may change while clients run, because a mounted Secret does. What is under way goes on over the connection
  * it began on; everything after the change goes over a new one.
  */
-import { isIP } from 'node:net';
-import { Connection, type ConnectionOptions } from '@platformatic/kafka';
+import { Connection } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { BrokerAddress } from './broker-address.ts';
+import { answeredInTls, brokerAnswer, closedUnanswered, isTlsRecord } from './faults.ts';
 import type { ConnectionSource, KafkaConnection } from './port.ts';
+import { platformaticSecurity } from './security.ts';
+
+/** What is known of a connection that the library's own errors leave out. */
+interface Story {
+  readonly hasSasl: boolean;
+  hasAnswered: boolean;
+  /** What came before it was closed; requests are told no more than that it is. */
+  brokenBy: Error | undefined;
+}
+
+const stories = new WeakMap<Connection, Story>();
 
 /** @param requestTimeoutMs a request that took this long has failed, and the connection with it */
 export async function openConnection(options: KafkaConnection, { host, port }: BrokerAddress, requestTimeoutMs: number): Promise<Connection> {
-  const connection = new Connection(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: requestTimeoutMs, ...security(options, host) });
-  connection.on('error', () => undefined); // whoever waits for an answer is told; unheard it would end the process
-  await connection.connect(host, port);
-  return connection;
+  const connection = new Connection(options.clientId, { connectTimeout: options.connectTimeoutMs, requestTimeout: requestTimeoutMs, ...platformaticSecurity(options, host) });
+  const story: Story = { hasSasl: options.sasl !== undefined, hasAnswered: false, brokenBy: undefined };
+  stories.set(connection, story);
+  // Unheard it would end the process.
+  connection.on('error', (error) => (story.brokenBy ??= error));
+  const opened = connection.connect(host, port);
+  if (options.tls === undefined) {
+    connection.socket.once('data', (bytes: Buffer) => {
+      if (isTlsRecord(bytes)) story.brokenBy = answeredInTls();
+    });
+  }
+  try {
+    await opened;
+    return connection;
+  } catch (error) {
+    throw story.brokenBy ?? error;
+  }
+}
+
+/** Calls when the broker takes requests over it. Rejects with what the call rejects with, or with what broke the connection. */
+export async function ask<T>(connection: Connection, call: (connection: Connection) => Promise<T>): Promise<T> {
+  const story = stories.get(connection);
+  try {
+    // Until a broker has its new proof of who we are, it takes nothing else.
+    if (connection.status === 'reauthenticating') await connection.ready();
+    const answer = await call(connection);
+    if (story !== undefined) story.hasAnswered = true;
+    return answer;
+  } catch (error) {
+    if (story === undefined || error instanceof Fault || brokerAnswer(error) !== undefined) throw error;
+    if (story.brokenBy !== undefined) throw story.brokenBy;
+    const isClosed = (error as { readonly code?: unknown }).code === 'PLT_KFK_NETWORK';
+    throw isClosed && !story.hasAnswered && !story.hasSasl ? closedUnanswered(error) : error;
+  }
 }
 
 /** At once, without waiting for answers. */
 export function closeConnection(connection: Connection): void {
   connection.close().catch(() => undefined);
-}
-
-function security({ tls = false, sasl }: KafkaConnection, host: string): Pick<ConnectionOptions, 'tls' | 'tlsServerName' | 'sasl'> {
-  return {
-    // Servers behind one address are told apart by the name asked for; an IP address may not be one (RFC 6066).
-    ...(tls ? { tls: {}, tlsServerName: isIP(host) === 0 } : {}),
-    ...(sasl === undefined ? {} : { sasl: { mechanism: 'PLAIN', username: sasl.username, password: sasl.password } }),
-  };
 }
 
 interface HeldConnection {
@@ -59,10 +92,7 @@ export class BrokerConnections {
     const held = this.#get(address);
     held.inUse++;
     try {
-      const connection = await held.opening;
-      // Until a broker has its new proof of who we are, it takes nothing else.
-      if (connection.status === 'reauthenticating') await connection.ready();
-      return await call(connection);
+      return await ask(await held.opening, call);
     } finally {
       if (--held.inUse === 0 && held.isGivenUp) end(held);
     }

@@ -11,6 +11,7 @@ import { createKafkajsGroupMember } from './kafkajs-group-member.ts';
 import { createKafkajsProducer } from './kafkajs-producer.ts';
 import { createPlatformaticProducer } from './platformatic.ts';
 import type { ConnectionSource, KafkaClient, KafkaConnection } from './port.ts';
+import { asTheyAre } from './security.ts';
 
 export type ProducerClient = 'platformatic' | 'kafkajs';
 
@@ -25,23 +26,10 @@ const createMember = { auto: createAutoGroupMember, platformatic: createGroupMem
  */
 export function createKafkaClient(settings: KafkaConnection | ConnectionSource, producerClient: ProducerClient = 'platformatic', consumerClient: ConsumerClient = 'auto', log?: Logger): KafkaClient {
   const source = typeof settings === 'function' ? settings : (): KafkaConnection => settings;
-  const connection = asTheyAre(source);
-  const shared = { cluster: new ClusterConnections(source), log };
+  const shared = { source, cluster: new ClusterConnections(source, log), log };
   return {
     createProducer: () => (producerClient === 'kafkajs' ? createKafkajsProducer(source) : createPlatformaticProducer(source)),
-    createGroupMember: (options) => createMember[consumerClient](connection, options, shared),
-    createAdmin: () => createKafkajsAdmin(connection),
-  };
-}
-
-/** For whoever opens connections and need not know when the settings change: each field as it is when it is read. */
-function asTheyAre(source: ConnectionSource): KafkaConnection {
-  return {
-    get brokers() { return source().brokers; },
-    get tls() { return source().tls; },
-    get sasl() { return source().sasl; },
-    get clientId() { return source().clientId; },
-    get requestTimeoutMs() { return source().requestTimeoutMs; },
-    get connectTimeoutMs() { return source().connectTimeoutMs; },
+    createGroupMember: (options) => createMember[consumerClient](options, shared),
+    createAdmin: () => createKafkajsAdmin(asTheyAre(source)),
   };
 }

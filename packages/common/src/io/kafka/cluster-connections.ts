@@ -18,15 +18,14 @@ import {
 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import { stableHash } from '../../core/stable-hash.ts';
+import type { Logger } from '../logger.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
-import { closeConnection, openConnection } from './broker-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
 import { fetchVersion } from './fetch-api.ts';
+import { LastingConnection } from './lasting-connection.ts';
 import { latestLeaders, type TopicLeaders } from './partition-leaders.ts';
 import { usableMetadata } from './platformatic.ts';
 import type { ConnectionSource, KafkaConnection } from './port.ts';
-
-export { closeConnection, openConnection };
 
 export interface Broker extends BrokerAddress {
   readonly id: number;
@@ -61,21 +60,26 @@ const neededVersions = [[1, fetchVersion], [8, 9], [9, 9]] as const;
 
 export class ClusterConnections {
   readonly #source: ConnectionSource;
-  readonly #connections = new Map<string, Promise<Connection>>();
+  readonly #log: Logger | undefined;
+  readonly #connections = new Map<string, LastingConnection>();
   readonly #coordinators = new Map<string, Coordinator>();
   readonly #lookups = new Map<string, { readonly at: number; readonly done: Promise<void> }>();
   readonly #leaders = new Map<string, TopicLeaders>();
   /** All that were ever told, by id; the same object for as long as the address is the same. */
   readonly #known = new Map<number, Broker>();
   #brokers: readonly Broker[] = [];
-  /** The settings that `#brokers` were found by. */
-  #options: KafkaConnection | undefined;
+  /** The bootstrap servers that all this was found by, joined. */
+  #foundBy: string | undefined;
+  /** Settings of which it was told that they open no connection. */
+  #toldRefused: KafkaConnection | undefined;
   #heartbeatApi: Promise<HeartbeatApi | undefined> | undefined;
   #nextToAsk = 0;
   #holders = 0;
 
-  constructor(source: ConnectionSource) {
+  /** @param log for settings that changed and open no connection */
+  constructor(source: ConnectionSource, log?: Logger) {
     this.#source = source;
+    this.#log = log;
   }
 
   /** Whoever asks anything holds it meanwhile. @returns lets go; again is harmless */
@@ -144,8 +148,9 @@ export class ClusterConnections {
     return broker;
   }
 
-  /** The connection to the coordinator of a group, for all requests of the group. */
-  async coordinator(groupId: string): Promise<Connection> {
+  /** Asks the coordinator of a group. All requests of a group reach it in the order in which they were made. */
+  async askCoordinator<T>(groupId: string, call: (connection: Connection) => Promise<T>): Promise<T> {
+    this.#followBrokers();
     let coordinator = this.#coordinators.get(groupId);
     if (coordinator === undefined) {
       const { coordinators } = await this.anyBroker(`coordinator of consumer group ${groupId}`, (connection) => findCoordinatorV4.api.async(connection, groupKey, [groupId]));
@@ -154,7 +159,7 @@ export class ClusterConnections {
       coordinator = { host: found.host, port: found.port, lane: laneOf(groupId) };
       this.#coordinators.set(groupId, coordinator);
     }
-    return this.connection(coordinator, coordinator.lane);
+    return this.ask(coordinator, call, coordinator.lane);
   }
 
   /** The coordinator did not answer, or answered that it is none: the next request finds it anew. */
@@ -169,7 +174,7 @@ export class ClusterConnections {
     for (let tried = 0; tried < candidates.length; tried++) {
       const broker = candidates[(this.#nextToAsk + tried) % candidates.length]!;
       try {
-        const answer = await call(await this.connection(broker));
+        const answer = await this.ask(broker, call);
         this.#nextToAsk = (this.#nextToAsk + tried) % candidates.length;
         return answer;
       } catch (error) {
@@ -181,33 +186,65 @@ export class ClusterConnections {
     throw fault ?? new Fault('KAFKA_UNAVAILABLE', `${doing}: no broker is known`, { retriable: true });
   }
 
-  /** Other settings may mean other listeners: what was found by the former ones is of no use then. */
   #candidates(): readonly BrokerAddress[] {
-    const options = this.#source();
-    if (options !== this.#options) this.#brokers = [];
-    this.#options = options;
-    return [...this.#brokers, ...options.brokers.map(parseBroker)];
+    this.#followBrokers();
+    return [...this.#brokers, ...this.#source().brokers.map(parseBroker)];
   }
 
-  /** An open connection for short questions, shared. */
-  async connection(address: BrokerAddress, lane = 0): Promise<Connection> {
+  /**
+   * The bootstrap servers, as one text. Others mean other listeners, or another cluster: what was found by the former
+   * ones is of no use then. Undefined while nobody knows how to reach the cluster.
+   */
+  bootstrap(): string | undefined {
+    try {
+      return this.#source().brokers.join(',');
+    } catch {
+      return undefined;
+    }
+  }
+
+  #followBrokers(): void {
+    const bootstrap = this.bootstrap();
+    if (bootstrap === undefined || bootstrap === this.#foundBy) return;
+    if (this.#foundBy !== undefined) this.#forgetAll();
+    this.#foundBy = bootstrap;
+  }
+
+  /**
+   * Asks one broker over a connection that is shared. For short questions.
+   *
+   * Rejects with what the library says where there is no connection, and with what the call rejects with.
+   */
+  async ask<T>({ host, port }: BrokerAddress, call: (connection: Connection) => Promise<T>, lane = 0): Promise<T> {
     if (this.#holders === 0) throw new Fault('CLOSED', 'nobody holds the connections any more', { retriable: false });
-    const key = `${address.host}:${address.port}/${lane}`;
-    const existing = this.#connections.get(key);
-    if (existing !== undefined) return existing;
-    const options = this.#source();
-    const opening = openConnection(options, address, Math.min(answerTimeoutMs, options.requestTimeoutMs));
-    this.#connections.set(key, opening);
-    const forget = (): void => {
-      if (this.#connections.get(key) === opening) this.#connections.delete(key);
-    };
-    opening.then((connection) => (connection.isConnected() ? connection.once('close', forget) : forget()), forget);
-    return opening;
+    const key = `${host}:${port}/${lane}`;
+    let connection = this.#connections.get(key);
+    if (connection === undefined) this.#connections.set(key, (connection = this.lasting({ host, port }, ({ requestTimeoutMs }) => Math.min(answerTimeoutMs, requestTimeoutMs))));
+    return connection.use(call);
+  }
+
+  /** A connection for whoever asks long questions: not shared, the caller closes it. */
+  lasting(address: BrokerAddress, requestTimeoutMs: (settings: KafkaConnection) => number): LastingConnection {
+    return new LastingConnection({ source: this.#source, address, requestTimeoutMs, onRefused: (fault, settings) => this.#onRefused(fault, settings) });
+  }
+
+  /** Each connection finds out for itself; it is told once. */
+  #onRefused(fault: Fault, settings: KafkaConnection): void {
+    if (settings === this.#toldRefused) return;
+    this.#toldRefused = settings;
+    this.#log?.error({ err: fault }, 'how to reach Kafka has changed, and it opens no connection; those that are open go on');
   }
 
   #closeAll(): void {
-    for (const opening of this.#connections.values()) opening.then(closeConnection, () => undefined);
+    this.#forgetAll();
+    this.#foundBy = undefined;
+  }
+
+  #forgetAll(): void {
+    for (const connection of this.#connections.values()) connection.close();
     this.#connections.clear();
+    this.#brokers = [];
+    this.#heartbeatApi = undefined;
     this.#coordinators.clear();
     this.#lookups.clear();
     this.#leaders.clear();

@@ -11,7 +11,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { offsetCommitV9, offsetFetchV9, ProtocolError, type consumerGroupHeartbeatV1 } from '@platformatic/kafka';
+import { offsetCommitV9, offsetFetchV9, ProtocolError, type Connection, type consumerGroupHeartbeatV1 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { TopicPartition } from '../../core/kafka-record.ts';
 import type { Logger } from '../logger.ts';
@@ -20,16 +20,17 @@ import type { ClusterConnections, HeartbeatApi } from './cluster-connections.ts'
 import { brokerAnswer, faultOf } from './faults.ts';
 import { agreeOnSession } from './group-session.ts';
 import { PartitionFetcher } from './partition-fetcher.ts';
-import type { AssignedPartition, CommitOffset, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+import type { AssignedPartition, CommitOffset, ConnectionSource, GroupMember, GroupMemberOptions } from './port.ts';
 
 /** What the members of one client have in common. */
 export interface SharedByMembers {
+  readonly source: ConnectionSource;
   readonly cluster: ClusterConnections;
   readonly log?: Logger | undefined;
 }
 
-export function createGroupMember(connection: KafkaConnection, options: GroupMemberOptions, shared: SharedByMembers): GroupMember {
-  return new Kip848GroupMember(connection, options, shared);
+export function createGroupMember(options: GroupMemberOptions, shared: SharedByMembers): GroupMember {
+  return new Kip848GroupMember(options, shared);
 }
 
 /**
@@ -99,6 +100,8 @@ class Kip848GroupMember implements GroupMember {
   /** When the last heartbeat that the group took was sent. */
   #lastBeatAt = -Infinity;
   #failures = 0;
+  /** That a broker does not let it in; once until it does again. */
+  #isRefusalTold = false;
   #mustTellAll = true;
   #mustTellOwned = true;
   #mustBeatNow = false;
@@ -106,7 +109,7 @@ class Kip848GroupMember implements GroupMember {
   #onceBeaten: (() => void)[] = [];
   #sessionTimer: NodeJS.Timeout | undefined;
 
-  constructor(connection: KafkaConnection, options: GroupMemberOptions, { cluster, log }: SharedByMembers) {
+  constructor(options: GroupMemberOptions, { cluster, log }: SharedByMembers) {
     this.#options = options;
     this.#cluster = cluster;
     this.#log = log;
@@ -114,7 +117,6 @@ class Kip848GroupMember implements GroupMember {
     this.#sessionMs = options.sessionTimeoutMs;
     const { topic, groupId, handlers } = options;
     this.#fetcher = new PartitionFetcher({
-      connection,
       cluster,
       topic,
       fetchBytesPerPartition: options.fetchBytesPerPartition,
@@ -176,8 +178,7 @@ class Kip848GroupMember implements GroupMember {
     if (heartbeat === undefined || !this.#isKnown) return;
     const tooLate = new AbortController();
     const leave = async (): Promise<void> => {
-      const coordinator = await this.#cluster.coordinator(groupId);
-      await heartbeat.async(coordinator, groupId, this.#memberId, leaveEpoch, null, null, -1, null, null, null, null);
+      await this.#cluster.askCoordinator(groupId, (coordinator) => heartbeat.async(coordinator, groupId, this.#memberId, leaveEpoch, null, null, -1, null, null, null, null));
     };
     await Promise.race([leave().catch(() => undefined), sleep(leaveTimeoutMs, tooLate.signal)]);
     tooLate.abort();
@@ -234,10 +235,15 @@ class Kip848GroupMember implements GroupMember {
 
   /** One heartbeat, with what the group does not know yet. @throws why the group did not take it */
   async #beat(): Promise<void> {
-    const { groupId, topic, revokeTimeoutMs } = this.#options;
     const { signal } = this.#life;
-    const coordinator = await this.#cluster.coordinator(groupId);
-    if (hasEnded(signal) || this.#heartbeatApi === undefined) return;
+    await this.#cluster.askCoordinator(this.#options.groupId, async (coordinator) => {
+      if (!hasEnded(signal)) await this.#beatTo(coordinator, signal);
+    });
+  }
+
+  async #beatTo(coordinator: Connection, signal: AbortSignal): Promise<void> {
+    const { groupId, topic, revokeTimeoutMs } = this.#options;
+    if (this.#heartbeatApi === undefined) return;
     const sentAt = performance.now();
     const isFull = this.#mustTellAll || this.#epoch === joinEpoch;
     const owned = isFull || this.#mustTellOwned ? partitionsByTopic(this.#owned.values()) : null;
@@ -253,6 +259,7 @@ class Kip848GroupMember implements GroupMember {
     }
     if (hasEnded(signal)) return; // it answers to a membership that was given up meanwhile
     this.#failures = 0;
+    this.#isRefusalTold = false;
     this.#lastBeatAt = sentAt;
     if (this.#epoch === joinEpoch) this.#watchSession();
     this.#epoch = response.memberEpoch;
@@ -264,9 +271,12 @@ class Kip848GroupMember implements GroupMember {
   #onBeatFailed(error: unknown): void {
     const { groupId } = this.#options;
     const answer = brokerAnswer(error) ?? '';
+    const fault = faultOf(error, `heartbeat of consumer group ${groupId}`);
     if (this.#epoch !== joinEpoch && fencedAnswers.has(answer)) this.#fence(answer);
-    else if (faultOf(error, '').retriable && !classicGroupAnswers.has(answer)) {
-      this.#log?.debug({ groupId, err: error }, 'heartbeat failed, trying again');
+    else if (fault.retriable && !classicGroupAnswers.has(answer)) {
+      if (fault.code === 'KAFKA_REFUSED' && !this.#isRefusalTold) this.#log?.error({ groupId, err: fault }, 'Kafka refuses a member of this consumer group, trying again');
+      else this.#log?.debug({ groupId, err: error }, 'heartbeat failed, trying again');
+      this.#isRefusalTold ||= fault.code === 'KAFKA_REFUSED';
       this.#cluster.forgetCoordinator(groupId);
     } else this.#lose(error);
   }
@@ -405,10 +415,12 @@ class Kip848GroupMember implements GroupMember {
     const target = this.#target;
     for (let failures = 0; ; failures++) {
       try {
-        const coordinator = await this.#cluster.coordinator(groupId);
-        if (hasEnded(life)) return undefined;
-        const request = { groupId, memberId: this.#memberId, memberEpoch: this.#epoch, topics: [{ name: topic, partitionIndexes: partitions }] };
-        const { groups } = await offsetFetchV9.api.async(coordinator, [request], true);
+        const answer = await this.#cluster.askCoordinator(groupId, async (coordinator) => {
+          const request = { groupId, memberId: this.#memberId, memberEpoch: this.#epoch, topics: [{ name: topic, partitionIndexes: partitions }] };
+          return hasEnded(life) ? undefined : offsetFetchV9.api.async(coordinator, [request], true);
+        });
+        if (answer === undefined) return undefined;
+        const { groups } = answer;
         const answers = groups.flatMap((group) => group.topics).flatMap((entry) => entry.partitions);
         // A negative offset is none: reading begins at the oldest record, rather twice than not at all (rule C6).
         const found = answers.filter(({ committedOffset }) => committedOffset >= 0n);
@@ -438,10 +450,11 @@ class Kip848GroupMember implements GroupMember {
       this.#refuseUnlessOwned(offsets, signal, doing);
       let epoch = this.#epoch;
       try {
-        const coordinator = await this.#cluster.coordinator(groupId);
-        this.#refuseUnlessOwned(offsets, signal, doing);
-        epoch = this.#epoch;
-        await offsetCommitV9.api.async(coordinator, groupId, epoch, this.#memberId, null, [{ name: topic, partitions }]);
+        await this.#cluster.askCoordinator(groupId, async (coordinator) => {
+          this.#refuseUnlessOwned(offsets, signal, doing);
+          epoch = this.#epoch;
+          await offsetCommitV9.api.async(coordinator, groupId, epoch, this.#memberId, null, [{ name: topic, partitions }]);
+        });
         return;
       } catch (error) {
         const fault = faultOf(error, doing);

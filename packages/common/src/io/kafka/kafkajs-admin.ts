@@ -5,7 +5,7 @@ import { findCoordinatorV6, incrementalAlterConfigsV1, offsetCommitV8, type Conf
 import kafkajs from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
-import { closeConnection, openConnection } from './broker-connections.ts';
+import { ask, closeConnection, openConnection } from './broker-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
 import { withAdmin, type KafkajsAdmin } from './kafkajs-client.ts';
 import type { Admin, KafkaConnection, PartitionLag, TopicDescription, TopicSpec } from './port.ts';
@@ -25,6 +25,13 @@ class KafkajsAdminAdapter implements Admin {
 
   #call<T>(doing: string, call: (admin: KafkajsAdmin) => Promise<T>): Promise<T> {
     return withAdmin(this.#options, doing, call);
+  }
+
+  async ping(): Promise<void> {
+    // A login alone is no answer: a broker that asks for a client certificate lets TLS 1.3 finish first.
+    await this.#call('Kafka', async (admin) => {
+      await admin.describeCluster();
+    });
   }
 
   async createTopic(spec: TopicSpec): Promise<'created' | 'exists'> {
@@ -93,7 +100,7 @@ class KafkajsAdminAdapter implements Admin {
   async setRetention(topic: string, retentionMs: number): Promise<void> {
     const resource = { resourceType: topicResource, resourceName: topic, configs: [{ name: 'retention.ms', configOperation: setOperation, value: String(retentionMs) } as const] };
     await withConnections(this.#options, `retention of topic ${topic}`, async ({ bootstrap }) => {
-      await incrementalAlterConfigsV1.api.async(bootstrap, [resource], false);
+      await ask(bootstrap, (connection) => incrementalAlterConfigsV1.api.async(connection, [resource], false));
     });
   }
 
@@ -179,7 +186,7 @@ const setOperation = 0;
  */
 async function commitForEmptyGroup(options: KafkaConnection, groupId: string, topic: string, offsets: readonly { partition: number; offset: bigint }[], doing: string): Promise<void> {
   await withConnections(options, doing, async ({ bootstrap, connect }) => {
-    const { coordinators } = await findCoordinatorV6.api.async(bootstrap, 0, [groupId]);
+    const { coordinators } = await ask(bootstrap, (connection) => findCoordinatorV6.api.async(connection, 0, [groupId]));
     const coordinator = coordinators[0];
     if (coordinator === undefined || coordinator.errorCode !== 0) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: no coordinator yet`, { retriable: true });
     const connection = await connect(coordinator);

@@ -5,12 +5,14 @@
  * lines that follow them, here and in kafkajs-{producer,group-member,admin}.ts (P1-P9, C1-C8; docs/adr/0004), and each
  * has a test in port.integration.test.ts.
  */
-import { connect, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import kafkajs, { type ISocketFactoryArgs, type Kafka as KafkajsClient, type logCreator } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
-import { faultOf } from './faults.ts';
+import type { KafkaTls } from '../../core/kafka-secret.ts';
+import { answeredInTls, closedUnanswered, faultOf, isTlsRecord } from './faults.ts';
 import type { KafkaConnection } from './port.ts';
+import { kafkajsSasl, serverName, tlsOptions } from './security.ts';
 
 const { Kafka, logLevel } = kafkajs;
 
@@ -39,34 +41,51 @@ export class Sockets {
   readonly #open = new Set<Socket>();
   #isEnded = false;
 
-  /** `ssl` is null without TLS, which kafkajs's own type does not tell. */
-  create({ host, port, ssl, onConnect }: Omit<ISocketFactoryArgs, 'ssl'> & { readonly ssl: ConnectionOptions | null }): Socket {
+  /** By the TLS settings of this moment, and not by those that kafkajs was made with. */
+  create({ host, port, onConnect }: ISocketFactoryArgs, tls: KafkaTls | undefined): Socket {
     if (this.#isEnded) throw new Error('the client has ended');
-    const serverName = isIP(host) === 0 ? { servername: host } : {};
-    const socket = ssl === null ? connect({ host, port }, onConnect) : connectTls({ host, port, ...serverName, ...ssl }, onConnect);
+    const servername = serverName(host);
+    const socket = tls === undefined ? heedTls(connect({ host, port }, onConnect)) : connectTls({ host, port, ...(servername === undefined ? {} : { servername }), ...tlsOptions(tls) }, onConnect);
     socket.setKeepAlive(true, keepAliveMs);
     this.#open.add(socket);
     socket.once('close', () => this.#open.delete(socket));
     return socket;
   }
 
+  /** All that are open now; kafkajs opens others. */
+  cut(): void {
+    this.#destroy('the connection is opened anew, by other settings');
+  }
+
   end(): void {
     this.#isEnded = true;
+    this.#destroy('the client has ended');
+  }
+
+  #destroy(reason: string): void {
     // With an error, because kafkajs does not hear of a socket that merely closes, and keeps its timers.
-    for (const socket of this.#open) socket.destroy(new Error('the client has ended'));
+    for (const socket of this.#open) socket.destroy(new Error(reason));
   }
 }
 
 const keepAliveMs = 60_000;
 
+/** kafkajs takes what a broker that wants TLS says for the length of an answer, and waits. */
+function heedTls(socket: Socket): Socket {
+  return socket.once('data', (bytes: Buffer) => {
+    if (isTlsRecord(bytes)) socket.destroy(answeredInTls());
+  });
+}
+
+/** @param options asked for its fields whenever a connection is opened */
 export function createClient(options: KafkaConnection, sockets: Sockets, retry: object, onLog?: OnLog): KafkajsClient {
   const createLog: logCreator = () => ({ log }) => onLog?.(log.message, log);
+  const sasl = kafkajsSasl(options);
   return new Kafka({
     clientId: options.clientId,
     brokers: fromAnywhere(options.brokers),
-    ...(options.tls === true ? { ssl: {} } : {}),
-    ...(options.sasl === undefined ? {} : { sasl: { ...options.sasl } }), // a copy, because kafkajs writes into it
-    socketFactory: (wanted) => sockets.create(wanted),
+    ...(sasl === undefined ? {} : { sasl }),
+    socketFactory: (wanted) => sockets.create(wanted, options.tls),
     connectionTimeout: options.connectTimeoutMs,
     requestTimeout: options.requestTimeoutMs,
     retry,
@@ -105,10 +124,17 @@ export async function withAdmin<T>(options: KafkaConnection, doing: string, call
   try {
     return await call(admin);
   } catch (error) {
-    throw faultOf(error, doing);
+    throw accessFault(error, options, doing);
   } finally {
     void endClient(admin, sockets);
   }
+}
+
+/** Of the first calls of a client: one that is closed without a login, each time that kafkajs tried, had to log in. */
+export function accessFault(error: unknown, { sasl }: KafkaConnection, doing: string): Fault {
+  const { name, cause } = error as { readonly name?: unknown; readonly cause?: { readonly name?: unknown } };
+  const wasClosed = [name, cause?.name].includes('KafkaJSConnectionClosedError');
+  return faultOf(sasl === undefined && wasClosed ? closedUnanswered(error) : error, doing);
 }
 
 async function connectAdmin(options: KafkaConnection, doing: string, retry: object): Promise<{ admin: KafkajsAdmin; sockets: Sockets }> {

@@ -9,9 +9,12 @@ import { compressionsAlgorithms } from '@platformatic/kafka';
 import kafkajs, { type Consumer, type EachBatchPayload, type KafkaMessage } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, TopicPartition } from '../../core/kafka-record.ts';
+import type { Logger } from '../logger.ts';
 import { faultOf } from './faults.ts';
-import { createClient, endClient, Sockets, within } from './kafkajs-client.ts';
-import type { AssignedPartition, CommitOffset, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+import type { SharedByMembers } from './group-member.ts';
+import { accessFault, createClient, endClient, Sockets, withAdmin, within } from './kafkajs-client.ts';
+import type { AssignedPartition, CommitOffset, ConnectionSource, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+import { asTheyAre } from './security.ts';
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
 
@@ -29,13 +32,22 @@ const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5
 /** Heartbeat period and the longest an empty fetch is held open (rule C3). */
 const fetchWaitMs = 200;
 
-export function createKafkajsGroupMember(connection: KafkaConnection, options: GroupMemberOptions): GroupMember {
-  return new KafkajsGroupMember(connection, options);
+/** How soon settings are tried again that opened no connection. */
+const retryMs = 1_000;
+
+export function createKafkajsGroupMember(options: GroupMemberOptions, { source, log }: SharedByMembers): GroupMember {
+  return new KafkajsGroupMember(options, source, log);
 }
 
 class KafkajsGroupMember implements GroupMember {
   readonly #options: GroupMemberOptions;
-  readonly #connectTimeoutMs: number;
+  readonly #source: ConnectionSource;
+  readonly #log: Logger | undefined;
+  /** What connections are opened by: changed settings only once they have opened one. */
+  #settings: KafkaConnection;
+  /** Settings that have opened none, and when to try them again, by `performance.now()`. */
+  #refused: { readonly of: KafkaConnection; readonly retryAt: number } | undefined;
+  #isTrying = false;
   readonly #sockets = new Sockets();
   readonly #consumer: Consumer;
   /** Next offset to hand over, by partition: filters what comes again after a rebalance (rule C4). */
@@ -54,10 +66,13 @@ class KafkajsGroupMember implements GroupMember {
   #watchdog: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor(connection: KafkaConnection, options: GroupMemberOptions) {
+  /** @throws Fault SETTINGS_INVALID while it is not known how to reach the cluster */
+  constructor(options: GroupMemberOptions, source: ConnectionSource, log: Logger | undefined) {
     this.#options = options;
-    this.#connectTimeoutMs = connection.connectTimeoutMs;
-    const client = createClient(connection, this.#sockets, consumerRetries, (message, fields) => this.#onLog(message, fields));
+    this.#source = source;
+    this.#log = log;
+    this.#settings = source();
+    const client = createClient(asTheyAre(() => this.#settings), this.#sockets, consumerRetries, (message, fields) => this.#onLog(message, fields));
     this.#consumer = client.consumer({
       groupId: options.groupId,
       allowAutoTopicCreation: false,
@@ -79,16 +94,16 @@ class KafkajsGroupMember implements GroupMember {
     consumer.on(events.GROUP_JOIN, ({ payload }) => this.#onJoin(payload.memberId, payload.memberAssignment[this.#options.topic] ?? []));
     // Rule C1: a consumer that crashed is dead, whatever kafkajs would still try with it; the caller builds a new one.
     consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
-    for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => { this.#lastSign = performance.now(); });
+    for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => this.#onSign());
     consumer.on(events.HEARTBEAT, () => this.#onHeartbeat());
     try {
-      await within(this.#connectTimeoutMs, consumer.connect());
+      await within(this.#settings.connectTimeoutMs, consumer.connect());
       // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
       // twice than not at all. Where a new group starts is committed before it is joined.
       await consumer.subscribe({ topic: this.#options.topic, fromBeginning: true });
       await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => this.#onBatch(payload) });
     } catch (error) {
-      throw faultOf(error, `join of consumer group ${this.#options.groupId}`);
+      throw accessFault(error, this.#settings, `join of consumer group ${this.#options.groupId}`);
     }
     if (this.#isOver) return;
     this.#lastSign = performance.now();
@@ -203,6 +218,47 @@ class KafkajsGroupMember implements GroupMember {
     this.#options.handlers.offsetReset({ topic, partition });
   }
 
+  #onSign(): void {
+    this.#lastSign = performance.now();
+    let settings: KafkaConnection;
+    try {
+      settings = this.#source();
+    } catch {
+      return; // nobody knows at the moment; what was known goes on
+    }
+    if (settings !== this.#settings) void this.#follow(settings);
+  }
+
+  /**
+   * Goes over to other settings. Those that open a connection are taken for all that come, and the open ones are cut:
+   * kafkajs opens them anew and asks again, under the membership that it has. What cannot be changed in a client of
+   * kafkajs ends this member, and the caller builds another one.
+   */
+  async #follow(settings: KafkaConnection): Promise<void> {
+    const isTooSoon = this.#refused?.of === settings && performance.now() < this.#refused.retryAt;
+    if (this.#hasEnded() || this.#isTrying || isTooSoon) return;
+    const { groupId } = this.#options;
+    this.#isTrying = true;
+    try {
+      await withAdmin(settings, 'connection to the cluster', () => Promise.resolve());
+      if (this.#hasEnded()) return;
+      const isAnother = isAnotherClient(settings, this.#settings);
+      this.#settings = settings;
+      if (isAnother) this.#onLost(new Fault('KAFKA_UNAVAILABLE', `consumer group ${groupId}: how to reach Kafka has changed`, { retriable: true }));
+      else this.#sockets.cut();
+    } catch (error) {
+      if (this.#refused?.of !== settings) this.#log?.error({ groupId, err: error }, 'how to reach Kafka has changed, and it opens no connection; those that are open go on');
+      this.#refused = { of: settings, retryAt: performance.now() + retryMs };
+    } finally {
+      this.#isTrying = false;
+    }
+  }
+
+  /** It may during any await. */
+  #hasEnded(): boolean {
+    return this.#isOver;
+  }
+
   #checkSigns(): void {
     // Known to happen after rebalances: the consumer neither fetches nor fails. Three sessions without a sign is death.
     if (performance.now() - this.#lastSign < 3 * this.#options.sessionTimeoutMs) return;
@@ -217,6 +273,11 @@ class KafkajsGroupMember implements GroupMember {
     void this.#consumer.disconnect().catch(() => undefined);
     this.#options.handlers.lost(fault);
   }
+}
+
+/** kafkajs keeps the bootstrap servers, and by what mechanism it logs in. */
+function isAnotherClient(one: KafkaConnection, other: KafkaConnection): boolean {
+  return one.brokers.join() !== other.brokers.join() || one.sasl?.mechanism !== other.sasl?.mechanism;
 }
 
 function toRecord(offset: bigint, message: KafkaMessage): IncomingRecord {

@@ -113,7 +113,7 @@ async function readConnection(dir: string): Promise<{ readonly connection: Kafka
     if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).syscall !== 'string') throw error;
     return { problem: error.message };
   }
-  const parsed = parseKafkaSecret(data);
+  const parsed = parseKafkaSecret(data, dir);
   if ('connection' in parsed) return parsed;
   return { problem: parsed.problems.map(({ path, message }) => `${fieldName(path)} ${message}`).join('; ') };
 }

@@ -10,17 +10,16 @@
  * that fails is tried again later and holds up no other one; requests go to the leader that was elected last, as far as is
  * known, and say so: any replica would answer, from a log that may have less.
  */
-import { listOffsetsV7, type Connection } from '@platformatic/kafka';
+import { listOffsetsV7 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord } from '../../core/kafka-record.ts';
-import { closeConnection, openConnection, type Broker, type ClusterConnections, type PartitionLeader } from './cluster-connections.ts';
+import type { Broker, ClusterConnections, PartitionLeader } from './cluster-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';
-import { fetchRaw, type FetchedPartition } from './fetch-api.ts';
-import type { KafkaConnection } from './port.ts';
+import { fetchRaw, type FetchedPartition, type FetchResponse } from './fetch-api.ts';
+import type { LastingConnection } from './lasting-connection.ts';
 import { readBatches } from './record-batches.ts';
 
 export interface FetcherOptions {
-  readonly connection: KafkaConnection;
   readonly cluster: ClusterConnections;
   readonly topic: string;
   readonly fetchBytesPerPartition: number;
@@ -83,7 +82,7 @@ interface Reading {
 
 /** One connection for fetches. */
 interface Slot {
-  connection: Promise<Connection> | undefined;
+  connection: LastingConnection | undefined;
   isBusy: boolean;
   /** When the broker answers at the latest, as far as the wait goes. */
   endsAt: number;
@@ -102,6 +101,8 @@ export class PartitionFetcher {
   readonly #readings = new Map<number, Reading>();
   readonly #brokers = new Map<number, BrokerSlots>();
   #leaders: ReadonlyMap<number, PartitionLeader> = new Map();
+  /** The bootstrap servers that `#leaders` were found by. */
+  #foundBy: string | undefined;
   #isLookingForLeaders = false;
   #isWoken = false;
   #retry: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -165,6 +166,7 @@ export class PartitionFetcher {
   }
 
   #askForWanted(): void {
+    this.#followBrokers();
     const now = performance.now();
     const wanted = new Map<Broker, Reading[]>();
     const leaderless: Reading[] = [];
@@ -185,6 +187,14 @@ export class PartitionFetcher {
       if (unplaced.length > 0) void this.#findOldest(broker, unplaced);
       this.#fetchFrom(broker, readings.filter(({ nextOffset }) => nextOffset !== undefined));
     }
+  }
+
+  /** Other bootstrap servers may be another cluster, or other listeners: who leads is asked there. */
+  #followBrokers(): void {
+    const bootstrap = this.#options.cluster.bootstrap();
+    if (bootstrap === undefined || bootstrap === this.#foundBy) return;
+    if (this.#foundBy !== undefined) this.#leaders = new Map();
+    this.#foundBy = bootstrap;
   }
 
   // --- leaders -----------------------------------------------------------------------------------------------------
@@ -236,17 +246,12 @@ export class PartitionFetcher {
   }
 
   async #fetch(of: BrokerSlots, slot: Slot, readings: readonly Reading[], waitMs: number): Promise<void> {
-    const { topic, fetchBytesPerPartition } = this.#options;
+    const { topic } = this.#options;
     for (const reading of readings) reading.isBusy = true;
     slot.isBusy = true;
     slot.endsAt = performance.now() + waitMs;
-    let startedAt = performance.now();
     try {
-      const connection = await this.#connection(slot, of.broker);
-      startedAt = performance.now();
-      slot.endsAt = startedAt + waitMs;
-      const maxBytes = Math.max(fetchBytesPerPartition, Math.min(fetchBytes, fetchBytesPerPartition * readings.length));
-      const response = await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, this.#topicsOf(readings), [], '');
+      const { response, startedAt } = await this.#ask(of.broker, slot, readings, waitMs);
       this.#free(slot, readings);
       if (response.errorCode !== 0) throw faultOfErrorCode(response.errorCode, `fetch of topic ${topic}`);
       const isAnswered = this.#take(readings, response.partitions);
@@ -278,12 +283,15 @@ export class PartitionFetcher {
     return this.#leaders.get(partition)?.epoch ?? anyLeaderEpoch;
   }
 
-  async #connection(slot: Slot, broker: Broker): Promise<Connection> {
-    // Brokers close connections that were idle for minutes, as the second one is.
-    if (slot.connection !== undefined && !(await slot.connection).isConnected()) slot.connection = undefined;
-    const { connection: options } = this.#options;
-    slot.connection ??= openConnection(options, broker, longPollMs + options.requestTimeoutMs);
-    return slot.connection;
+  #ask(broker: Broker, slot: Slot, readings: readonly Reading[], waitMs: number): Promise<{ readonly response: FetchResponse; readonly startedAt: number }> {
+    const { cluster, fetchBytesPerPartition } = this.#options;
+    slot.connection ??= cluster.lasting(broker, ({ requestTimeoutMs }) => longPollMs + requestTimeoutMs);
+    return slot.connection.use(async (connection) => {
+      const startedAt = performance.now();
+      slot.endsAt = startedAt + waitMs;
+      const maxBytes = Math.max(fetchBytesPerPartition, Math.min(fetchBytes, fetchBytesPerPartition * readings.length));
+      return { startedAt, response: await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, this.#topicsOf(readings), [], '') };
+    });
   }
 
   #free(slot: Slot, readings: readonly Reading[]): void {
@@ -363,7 +371,7 @@ export class PartitionFetcher {
     for (const reading of readings) reading.isBusy = true;
     try {
       const partitions = readings.map(({ partition }) => ({ partitionIndex: partition, currentLeaderEpoch: this.#leaderEpoch(partition), timestamp: oldest }));
-      const { topics } = await listOffsetsV7.api.async(await cluster.connection(broker), consumerReplica, readCommitted, [{ name: topic, partitions }]).catch(usableOffsets);
+      const { topics } = await cluster.ask(broker, (connection) => listOffsetsV7.api.async(connection, consumerReplica, readCommitted, [{ name: topic, partitions }]).catch(usableOffsets));
       const found = new Map(topics.flatMap((entry) => entry.partitions).map((entry) => [entry.partitionIndex, entry]));
       for (const reading of readings) {
         reading.isBusy = false;
@@ -400,7 +408,7 @@ function idleSlot(): Slot {
 }
 
 function disconnect(slot: Slot): void {
-  slot.connection?.then(closeConnection, () => undefined);
+  slot.connection?.close();
   slot.connection = undefined;
 }
 

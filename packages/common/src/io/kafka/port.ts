@@ -125,6 +125,8 @@ export interface TopicDescription {
 }
 
 export interface Admin {
+  /** Whether the cluster lets us in and answers. @throws Fault KAFKA_REFUSED for credentials that it does not take; KAFKA_UNAVAILABLE, KAFKA_TIMEOUT */
+  ping(): Promise<void>;
   /** @throws Fault TOPIC_REJECTED (names what was asked and what there is), KAFKA_UNAVAILABLE, KAFKA_REFUSED */
   createTopic(spec: TopicSpec): Promise<'created' | 'exists'>;
   deleteTopic(topic: string): Promise<'deleted' | 'absent'>;

@@ -4,6 +4,7 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-cluster';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../core/fault.ts';
@@ -72,7 +73,7 @@ async function mount(username: string, password: string): Promise<void> {
 /** The Secret changes, and the process has seen it. */
 async function change(username: string, password: string): Promise<void> {
   await mount(username, password);
-  await waitFor('the new version of the Secret', () => secret.current().sasl?.password === password, { timeoutMs });
+  await waitFor('the new version of the Secret', () => isDeepStrictEqual(secret.current().sasl, { mechanism: 'plain', username, password }), { timeoutMs });
 }
 
 async function createTopic(client: KafkaClient): Promise<string> {

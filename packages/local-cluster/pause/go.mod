@@ -1,0 +1,3 @@
+module knative-kafka/local-cluster/pause
+
+go 1.24.0
