@@ -1,5 +1,5 @@
 /**
- * A real Kubernetes API server beside the bench's Kafka, with the manifests of helm/ applied, and controller, receiver
+ * A real Kubernetes API server beside the bench's Kafka, with the chart of helm/ installed, and controller, receiver
  * and dispatcher as processes, each with the rights of its own ServiceAccount.
  *
  * No pod runs, but etcd, API server and controller manager are Kubernetes' own, so a Deployment gets its ReplicaSet and
@@ -81,10 +81,9 @@ export class ControlPlaneWorld {
       const { code, stderr } = await kubernetes.kubectl(args, input === undefined ? {} : { input });
       if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
     };
-    onProgress('control-plane: applying the manifests');
-    // In the order of helm/README.md, for a cluster without Knative Eventing.
-    await kubectl(['create', 'namespace', systemNamespace]);
-    for (const folderOf of ['knative-kafka/files/crds', 'manifests/without-knative-eventing', 'manifests']) await kubectl(['apply', '-f', join(root, 'helm', folderOf)]);
+    onProgress('control-plane: installing the chart');
+    const { code, stderr } = await kubernetes.helm(['install', 'knative-kafka', join(root, 'helm/knative-kafka'), '--namespace', systemNamespace, '--create-namespace']);
+    if (code !== 0) throw new Error(`helm install: ${stderr}`);
     await kubectl(['wait', '--for=condition=Established', 'crd', '--all', `--timeout=${patienceMs}ms`]);
     const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: secretName, namespace: systemNamespace, labels: { 'eventing-kafka.knative.dev/kafka-secret': 'true' } }, stringData: { brokers: bootstrap } };
     await kubectl(['apply', '-f', '-'], JSON.stringify(secret));

@@ -1,17 +1,17 @@
 /**
- * The whole of it without containers: a real API server with the manifests of helm/, a real Kafka, and controller,
+ * The whole of it without containers: a real API server with the chart of helm/, a real Kafka, and controller,
  * receiver and dispatcher as processes, each with a kubeconfig of its own ServiceAccount, so that RBAC is enforced.
  *
  * What a node would do is done here: a Kafka Secret is a folder, a dispatcher is started for a channel, and names of
  * Services are not resolved, so the receiver is reached at its port, with the channel's host name in the request.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createKafkaClient, type Admin } from '@knative-kafka/common/io';
 import { freePort, startKafka, startKubernetes, startProcess, waitFor, type KafkaCluster, type KubernetesCluster } from '@knative-kafka/local-cluster';
 import { Subscriber, untilReady, type Receiver, type Service, type SubscriberOptions } from '../local/harness.ts';
-import { installManifests, kubectl, patienceMs, root, systemNamespace } from './install.ts';
+import { installChart, kubectl, patienceMs, root, systemNamespace } from './install.ts';
 
 export { patienceMs, systemNamespace } from './install.ts';
 
@@ -66,9 +66,15 @@ export interface WorldOptions {
   /** Laid over the broker's server.properties. */
   readonly kafkaConfig?: Readonly<Record<string, string>>;
   readonly isBesideKnativeEventing?: boolean;
+  /** Nothing of ours is installed, and there is no Kafka Secret: the test brings them. */
+  readonly isBare?: boolean;
+  /** A Kafka that runs already, and stays when the world stops. */
+  readonly kafka?: KafkaCluster;
+  /** The keys of the Kafka Secret, where it is not the bootstrap servers alone. */
+  readonly kafkaSecret?: Readonly<Record<string, string>>;
 }
 
-/** As in examples/cluster. */
+/** As the chart names its own. */
 export const kafkaSecretName = 'kafka-cluster';
 
 export class ClusterWorld {
@@ -76,35 +82,40 @@ export class ClusterWorld {
   readonly kafka: KafkaCluster;
   readonly admin: Admin;
   readonly dataDir: string;
+  readonly #isOwnKafka: boolean;
+  /** Of Secrets that were mounted. */
+  #versions = 0;
   readonly #kubeconfigs = new Map<string, string>();
   readonly #services: Service[] = [];
   readonly #subscribers: Subscriber[] = [];
 
-  private constructor(kubernetes: KubernetesCluster, kafka: KafkaCluster, dataDir: string) {
+  private constructor(kubernetes: KubernetesCluster, kafka: KafkaCluster, dataDir: string, isOwnKafka: boolean) {
+    this.#isOwnKafka = isOwnKafka;
     this.kubernetes = kubernetes;
     this.kafka = kafka;
     this.dataDir = dataDir;
     this.admin = createKafkaClient({ brokers: kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 }).createAdmin();
   }
 
-  /** With the manifests applied and a Kafka Secret; nothing of ours runs yet. */
+  /** With the chart installed and a Kafka Secret; nothing of ours runs yet. */
   static async start(options: WorldOptions = {}): Promise<ClusterWorld> {
     const dataDir = mkdtempSync(join(tmpdir(), 'knative-kafka-cluster-'));
     const onProgress = (text: string): void => void process.stderr.write(`${text}\n`);
     const [kubernetes, kafka] = await Promise.all([
       startKubernetes({ dataDir: join(dataDir, 'kubernetes'), onProgress }),
-      startKafka({ dataDir: join(dataDir, 'kafka'), brokers: options.brokers ?? 1, config: options.kafkaConfig ?? {}, onProgress }),
+      options.kafka ?? startKafka({ dataDir: join(dataDir, 'kafka'), brokers: options.brokers ?? 1, config: options.kafkaConfig ?? {}, onProgress }),
     ]);
-    const world = new ClusterWorld(kubernetes, kafka, dataDir);
-    await installManifests(kubernetes, { isBesideKnativeEventing: options.isBesideKnativeEventing ?? false });
-    await world.kafkaSecret(kafkaSecretName, { brokers: kafka.bootstrap });
+    const world = new ClusterWorld(kubernetes, kafka, dataDir, options.kafka === undefined);
+    if (options.isBare === true) return world;
+    await installChart(kubernetes, { isBesideKnativeEventing: options.isBesideKnativeEventing ?? false });
+    await world.kafkaSecret(kafkaSecretName, options.kafkaSecret ?? { brokers: kafka.bootstrap });
     return world;
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.#services.map(({ process }) => process.stop()));
     await Promise.all(this.#subscribers.map((subscriber) => subscriber.close()));
-    await Promise.all([this.kubernetes.stop(), this.kafka.stop()]);
+    await Promise.all([this.kubernetes.stop(), this.#isOwnKafka ? this.kafka.stop() : undefined]);
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 
@@ -153,10 +164,19 @@ export class ClusterWorld {
 
   /** A Secret in the system namespace that tells how to reach a Kafka; also as the folder that a node would mount. */
   async kafkaSecret(name: string, data: Readonly<Record<string, string>>, annotations: Readonly<Record<string, string>> = {}): Promise<void> {
-    const folder = this.secretFolder(name);
-    mkdirSync(folder, { recursive: true });
-    for (const [key, value] of Object.entries(data)) writeFileSync(join(folder, key), value);
+    this.#mount(name, data);
     await this.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: systemNamespace, labels: { 'eventing-kafka.knative.dev/kafka-secret': 'true' }, annotations }, stringData: data });
+  }
+
+  /** As a node does it: a version in a folder of its own, a link to it that moves, and a link for each key. */
+  #mount(name: string, data: Readonly<Record<string, string>>): void {
+    const folder = this.secretFolder(name);
+    const version = `..version_${this.#versions++}`;
+    mkdirSync(join(folder, version), { recursive: true });
+    for (const [key, value] of Object.entries(data)) writeFileSync(join(folder, version, key), value);
+    symlinkSync(version, join(folder, '..data_tmp'));
+    renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
+    for (const key of Object.keys(data)) if (!existsSync(join(folder, key))) symlinkSync(join('..data', key), join(folder, key));
   }
 
   secretFolder(name = kafkaSecretName): string {
@@ -236,7 +256,7 @@ export function kafkaChannel(name: string, spec: ClusterSpec | null = {}, metada
   return { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', metadata: { name, namespace: 'default', ...metadata }, spec };
 }
 
-export function subscription(name: string, channel: string | { readonly kind: string; readonly name: string }, subscriber: object, rest: object = {}): ClusterObject {
+export function subscription(name: string, channel: string | { readonly apiVersion?: string; readonly kind: string; readonly name: string }, subscriber: object, rest: object = {}): ClusterObject {
   const ref = typeof channel === 'string' ? { kind: 'KafkaChannel', name: channel } : channel;
   return {
     apiVersion: 'messaging.knative.dev/v1', kind: 'Subscription', metadata: { name, namespace: 'default' },

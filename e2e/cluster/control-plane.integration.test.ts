@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { receiverSettings } from '@knative-kafka/channel-receiver';
-import { readSettings } from '@knative-kafka/common/core';
+import { readSettings, type SettingsTable } from '@knative-kafka/common/core';
 import { controllerSettings } from '@knative-kafka/controller';
 import { dispatcherSettings } from '@knative-kafka/dispatcher';
 import { waitFor } from '@knative-kafka/local-cluster';
@@ -388,16 +388,17 @@ describe('Channel', () => {
 
 describe('the controller', () => {
   it('and its manifest start every process with settings that it knows and takes', async () => {
-    const tables = { 'kafka-controller': controllerSettings, 'channel-receiver': receiverSettings, dispatcher: dispatcherSettings };
+    const tables: Readonly<Record<string, SettingsTable>> = { 'kafka-controller': controllerSettings, 'channel-receiver': receiverSettings, dispatcher: dispatcherSettings };
     const seen = new Set<string>();
     for (const { metadata, spec } of await world.list('deployments', '-n', systemNamespace)) {
-      const component = metadata.labels?.['app.kubernetes.io/component'] as keyof typeof tables;
+      const component = metadata.labels?.['app.kubernetes.io/component'] ?? '';
       const { template } = spec as unknown as { template: { spec: { containers: [{ env: { name: string; value?: string }[] }] } } };
       // The name of a pod or of its namespace, where the value comes from there.
       const env = Object.fromEntries(template.spec.containers[0].env.map(({ name, value = 'a-name' }) => [name, value]));
-      const known = Object.values(tables[component]).map((setting) => setting.env);
+      const table = tables[component]!;
+      const known = Object.values(table).map((setting) => setting.env);
       expect(Object.keys(env).filter((name) => !known.includes(name)), metadata.name).toEqual([]);
-      expect(() => readSettings(tables[component], env)).not.toThrow();
+      expect(() => readSettings(table, env)).not.toThrow();
       seen.add(component);
     }
     expect([...seen].sort()).toEqual(Object.keys(tables).sort());
@@ -413,6 +414,24 @@ describe('the controller', () => {
     await waitFor('everything to be looked at', async () => (await metric(controller, 'knative_kafka_reconcile_duration_seconds_count', { controller: 'kafka-channel' })) >= (await world.list('kafkachannels', '-A')).length, { timeoutMs: patienceMs });
     await waitFor('an idle controller', async () => (await metric(controller, 'knative_kafka_workqueue_depth')) === 0, { timeoutMs: patienceMs });
     expect(await versions()).toEqual(before);
+  });
+
+  it('makes pods as its settings say, and follows when they change, but not where somebody else has scaled', async () => {
+    const spec = async (name: string) => (await world.get('deployment', name, systemNamespace))?.spec as unknown as { replicas: number; template: { spec: { nodeSelector?: object; containers: [{ resources: object }] } } };
+    const receiver = 'kafka-channel-receiver';
+    const settle = async (pod: object, check: (found: Awaited<ReturnType<typeof spec>>) => boolean) => {
+      await controller.process.stop();
+      controller = await world.controller({ env: { RECEIVER_POD: JSON.stringify(pod) } });
+      await waitFor(`a receiver as ${JSON.stringify(pod)} says`, async () => check(await spec(receiver)), { timeoutMs: patienceMs, everyMs: 200 });
+    };
+    const pod = { replicas: 3, nodeSelector: { disk: 'fast' }, resources: { limits: { memory: '1024Mi' } } };
+    await settle(pod, ({ replicas, template }) => replicas === 3 && JSON.stringify(template.spec.nodeSelector) === '{"disk":"fast"}');
+    expect((await spec(receiver)).template.spec.containers[0].resources).toEqual({ limits: { memory: '1Gi' } });
+    await world.kubectl(['scale', 'deployment', receiver, '-n', systemNamespace, '--replicas=5']);
+    await settle({ replicas: 4 }, ({ template }) => template.spec.nodeSelector === undefined);
+    expect((await spec(receiver)).replicas).toBe(5);
+    await world.kubectl(['scale', 'deployment', receiver, '-n', systemNamespace, '--replicas=4']);
+    await settle({}, ({ replicas }) => replicas === 1);
   });
 
   it('hands over to another one, which goes on', async () => {
