@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects over the same sources: `unit` needs nothing and takes seconds; `integration` starts real parts
-// (Kafka, child processes) and so runs one file at a time.
+// Projects over the same sources: `unit` needs nothing and takes seconds; `integration` starts real parts
+// (Kafka, child processes) and so runs one file at a time; `node` needs a whole cluster and is run by `npm run e2e`.
 export default defineConfig({
   test: {
     projects: [
@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['**/*.test.ts'],
-          exclude: ['**/*.integration.test.ts', '**/node_modules/**'],
+          exclude: ['**/*.integration.test.ts', '**/*.node.test.ts', '**/node_modules/**'],
           environment: 'node',
         },
       },
@@ -21,6 +21,17 @@ export default defineConfig({
           environment: 'node',
           fileParallelism: false,
           testTimeout: 240_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: 'node',
+          include: ['**/*.node.test.ts'],
+          exclude: ['**/node_modules/**'],
+          environment: 'node',
+          fileParallelism: false, // all of them share one cluster
+          testTimeout: 420_000,
           hookTimeout: 300_000,
         },
       },

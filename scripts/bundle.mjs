@@ -1,8 +1,13 @@
 /**
  * Bundles the programs of one service, each into one ESM file: `node scripts/bundle.mjs src/main.ts [src/other.ts ...]
- * [--external:NAME ...]`, run in the package's folder. Output: bundle/main.js and its source map.
+ * [--external:NAME ...]`, run in the package's folder. Output: bundle/main.js and its source map, and so for each; for all
+ * of them bundle/sbom.cdx.json, what is in them, and bundle/package.json, which says that they are ES modules.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { sbom } from './sbom.ts';
 
 const args = process.argv.slice(2);
 const entryPoints = args.filter((arg) => !arg.startsWith('--'));
@@ -55,7 +60,8 @@ const requireForCommonJs = "import { createRequire as bundleRequire } from 'node
 const nodeFlags = ['--max-semi-space-size=16', '--disable-warning=TimeoutNegativeWarning'];
 const restartWithFlags = `if (process.execve !== undefined && !process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'))) process.execve(process.execPath, [process.execPath, ...${JSON.stringify(nodeFlags)}, ...process.execArgv, ...process.argv.slice(1)], process.env);`;
 
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints,
   outdir: 'bundle',
   bundle: true,
@@ -74,3 +80,17 @@ await build({
   banner: { js: `${requireForCommonJs}\n${restartWithFlags}` },
   logLevel: 'warning',
 });
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { name, version, license } = readJson('package.json');
+const document = sbom({ name, version, license, contents: metafile, folder: relative(root, process.cwd()), lock: readJson(join(root, 'package-lock.json')) });
+writeJson('bundle/sbom.cdx.json', document);
+writeJson('bundle/package.json', { type: 'module' });
+
+function readJson(file) {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+function writeJson(file, content) {
+  writeFileSync(file, `${JSON.stringify(content, undefined, 2)}\n`);
+}
