@@ -1,10 +1,12 @@
 /** The pure door of common: types, codecs and decisions without a clock or a socket. */
 export * from './byte-budget.ts';
 export * from './cloudevents/content-mode.ts';
-export { toBinary, toStructured, withExtensions } from './cloudevents/event-conversion.ts';
+export { isReadableJson, toBinary, toStructured, withExtensions } from './cloudevents/event-conversion.ts';
 export { attributeError, eventError, isEventError, missingAttribute, requiredAttributes, type Attributes, type EventError, type NamedTexts, type StoredEvent } from './cloudevents/event.ts';
 export { decodeHeaderValue, decodeHttpEvent, encodeHeaderValue, encodeHttpEvent, type DecodedEvent, type DecodeResult } from './cloudevents/http-binding.ts';
+export { jsonObjectMembers, readJsonEvent } from './cloudevents/json-format.ts';
 export { decodeKafkaEvent } from './cloudevents/kafka-binding.ts';
+export { isTransportValue, transportName } from './cloudevents/transport-headers.ts';
 export * from './duration-text.ts';
 export * from './fault.ts';
 export * from './kafka-names.ts';

@@ -248,7 +248,8 @@ function isBase64Name(encoding: string): boolean {
   return encoding.toLowerCase() === 'base64';
 }
 
-function isReadableJson(contentType: string): boolean {
+/** Whether a structured event of this content type is JSON in UTF-8, the one format that is read and written here. */
+export function isReadableJson(contentType: string): boolean {
   return mediaTypeEssence(contentType) === structuredJson && isUtf8(contentType);
 }
 

@@ -38,7 +38,9 @@ beforeAll(async () => {
   await kubectl('create', 'namespace', systemNamespace);
   await kubectl('apply', '--server-side', '-f', join(helm, 'knative-kafka/files/crds'));
   await kubectl('wait', '--for=condition=Established', 'crd', '--all');
-  await kubectl('apply', '-f', join(helm, 'manifests/data-plane-access.yaml'));
+  const access = await cluster.helm(['template', 'test', join(helm, 'knative-kafka'), '--namespace', systemNamespace, '--show-only', 'templates/data-plane-access.yaml']);
+  expect(access.code, access.stderr).toBe(0);
+  expect((await cluster.kubectl(['apply', '-f', '-'], { input: access.stdout })).stderr).toBe('');
   users = {
     receiver: await cluster.kubeconfigFor({ namespace: systemNamespace, serviceAccount: 'kafka-channel-receiver' }),
     dispatcher: await cluster.kubeconfigFor({ namespace: systemNamespace, serviceAccount: 'kafka-channel-dispatcher' }),
