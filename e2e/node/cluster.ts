@@ -14,24 +14,8 @@ import { lastLines, runCommand, type CommandResult, type KubernetesCluster } fro
 import { beforeEach } from 'vitest';
 import { root } from '../images/service-images.ts';
 import type { ClusterObject } from '../cluster/cluster-world.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 import { collectDiagnostics } from './diagnostics.ts';
-
-/** What the tests are told in the file that `E2E_CLUSTER` names. */
-export interface ClusterFacts {
-  readonly kubeconfig: string;
-  readonly kubectl: string;
-  readonly helm: string;
-  /** Bootstrap servers, as pods reach them. */
-  readonly kafka: string;
-  /** In front of the chart's repositories; empty where the images are on the node already. */
-  readonly registry: string;
-  /** An image in which `node` can be run, for pods of the tests. */
-  readonly nodeImage: string;
-  /** Where to put what the cluster held when a test failed. */
-  readonly failures: string;
-  /** Of the node's programs, to be put beside it. */
-  readonly logs: readonly string[];
-}
 
 export const chart = join(root, 'helm', 'knative-kafka');
 export const release = 'knative-kafka';

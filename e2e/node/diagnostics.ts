@@ -7,7 +7,7 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { runCommand } from '@knative-kafka/local-cluster';
-import type { ClusterFacts } from './cluster.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 
 const timeoutMs = 60_000;
 const eventColumns = 'TIME:.lastTimestamp,NAMESPACE:.metadata.namespace,KIND:.involvedObject.kind,NAME:.involvedObject.name,TYPE:.type,REASON:.reason,COUNT:.count,MESSAGE:.message';

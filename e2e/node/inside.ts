@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
 import { nodeNetwork, startKafka, startKubernetes, startNode } from '@knative-kafka/local-cluster';
 import { collectDiagnostics } from './diagnostics.ts';
-import type { ClusterFacts } from './cluster.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 import { runTests } from './run-tests.ts';
 
 /** What main.ts has prepared; in a file, which is the only argument. */

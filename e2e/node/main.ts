@@ -27,7 +27,7 @@ import {
   type Terminal,
 } from '@knative-kafka/local-cluster';
 import { buildServiceImages, chooseBase, root, usualBase } from '../images/service-images.ts';
-import type { ClusterFacts } from './cluster.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 import type { Plan } from './inside.ts';
 import { readTotals, runTests } from './run-tests.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '@knative-kafka/local-cluster';
 import { root } from '../images/service-images.ts';
-import type { ClusterFacts } from './cluster.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 
 const report = join(root, 'e2e', 'reports', 'node.json');
 

@@ -1,8 +1,10 @@
 /** `npm run dead-letters`: the command line, the terminal and the signals of dead-letters.ts. */
 import { describeError } from '@knative-kafka/common/core';
 import { createKafkaClient } from '@knative-kafka/common/io';
-import { exitCodes, readCommand, runDeadLetters, usage, type CommandIo } from './dead-letters.ts';
+import { exitCodes, readCommand, usage } from './dead-letter-command.ts';
+import { runDeadLetters } from './dead-letters.ts';
 import { createSubscriberClient } from './io/subscriber-client.ts';
+import type { CommandIo } from './redrive.ts';
 
 const requestTimeoutMs = 30_000;
 const connectTimeoutMs = 5_000;

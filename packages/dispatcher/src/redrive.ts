@@ -5,11 +5,12 @@
  * there is one at a time; whoever finds another one there leaves.
  */
 import { decodeKafkaEvent, describeError, encodeHttpEvent, Fault, isEventError, type IncomingRecord } from '@knative-kafka/common/core';
-import { sleep, type Admin, type AssignedPartition, type GroupMember } from '@knative-kafka/common/io';
+import { sleep, type Admin, type AssignedPartition, type GroupMember, type KafkaClient } from '@knative-kafka/common/io';
 import { foreignReason, lacksCredentials, readDeadLetter, toCopy, toDeadLetterRecord, toDeliveryNote, type StoredDeadLetter } from './core/dead-letter-record.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
-import type { CommandIo, OpenRecords, RedriveCommand } from './dead-letters.ts';
+import type { RedriveCommand } from './dead-letter-command.ts';
 import { openRanges, readerOptions, type DeadLetterWriter, type PartitionRange } from './io/dead-letter-topic.ts';
+import type { SubscriberClient } from './io/subscriber-client.ts';
 
 /** One after the first attempt each, in milliseconds. */
 const retryDelaysMs = [500, 2_000];
@@ -18,6 +19,22 @@ const attemptTimeoutMs = 30_000;
 const fetchBytes = 256 * 1024;
 /** A newcomer that was given some partitions waits this long to be given all: the others may be leaving. */
 const soleTimeoutMs = 2 * readerOptions.sessionTimeoutMs;
+
+export interface CommandIo {
+  readonly kafka: KafkaClient;
+  readonly client: Pick<SubscriberClient, 'send'>;
+  /** One line of what was asked for. */
+  print(line: string): void;
+  /** One line that says how far it is; the next one replaces it. */
+  progress(line: string): void;
+  /** One line that is worth knowing beside the result. */
+  warn(line: string): void;
+  /** Ends early and in order: what is under way is finished. */
+  readonly signal: AbortSignal;
+}
+
+/** By partition and offset, what each open record amounts to; a partition's in the order stored. */
+export type OpenRecords<T> = ReadonlyMap<number, ReadonlyMap<bigint, T>>;
 
 interface Lane {
   readonly range: PartitionRange;

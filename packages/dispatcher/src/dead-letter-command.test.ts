@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readCommand } from './dead-letters.ts';
+import { readCommand } from './dead-letter-command.ts';
 
 const brokers = ['--brokers', 'a:9092,b:9092'];
 
