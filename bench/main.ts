@@ -14,6 +14,7 @@ import { benchHangingSubscriber } from './hanging-subscriber.ts';
 import { BenchWorld, root } from './io/bench-world.ts';
 import { describeMachine, machineText, type Machine } from './io/machine.ts';
 import { benchMemory } from './memory.ts';
+import { benchPlacement } from './placement.ts';
 import { benchProducer } from './producer.ts';
 import { benchProfile } from './profile.ts';
 import { benchReceiver } from './receiver.ts';
@@ -35,6 +36,7 @@ const benches: Readonly<Record<string, Bench>> = {
   subscriptions: benchSubscriptions,
   'start-up': benchStartUp,
   'control-plane': benchControlPlane,
+  placement: benchPlacement,
 };
 const benchNames = Object.keys(benches);
 /** What a profile can explain. */
