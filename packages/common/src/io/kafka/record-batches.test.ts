@@ -122,6 +122,15 @@ describe('readBatches', () => {
     expect(records[0]?.headers).toEqual([['twice', Buffer.from('1')], ['schlüssel', Buffer.alloc(0)], ['twice', Buffer.from('2')]]);
   });
 
+  it('drops headers without a value, which other clients may write, and keeps their neighbours', () => {
+    const header = (name: string, value: string | null) => Buffer.concat([zigzag(BigInt(name.length)), Buffer.from(name), value === null ? zigzag(-1n) : Buffer.concat([zigzag(BigInt(value.length)), Buffer.from(value)])]);
+    const body = Buffer.concat([Buffer.from([0]), zigzag(0n), zigzag(0n), zigzag(-1n), zigzag(-1n), zigzag(3n), header('a', '1'), header('none', null), header('b', '')]);
+    const records = Buffer.concat([emptyBatch(0, 0), zigzag(BigInt(body.length)), body]);
+    records.writeInt32BE(records.length - 12, 8);
+    records.writeInt32BE(1, 57);
+    expect(readBatches(records, 0n, []).records).toMatchObject([{ headers: [['a', Buffer.from('1')], ['b', Buffer.alloc(0)]] }]);
+  });
+
   it.each([-1_700_000_000_000n, -(2n ** 31n) - 1n, -1n, 0n, 63n, 64n, 2n ** 31n, 200_000_000_000n])('reads a timestamp %d ms from the first one', (delta) => {
     const bytes = emptyBatch(0, 0);
     const body = Buffer.concat([Buffer.from([0]), zigzag(delta), zigzag(0n), zigzag(-1n), zigzag(-1n), zigzag(0n)]);
