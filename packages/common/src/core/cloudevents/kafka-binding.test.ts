@@ -39,6 +39,13 @@ describe('binary records', () => {
     expect(decodeKafkaEvent(headers, data), 'headers as text').toEqual(event);
   });
 
+  it('counts the last of several headers, at the place of the first, however many there are', () => {
+    const many = Array.from({ length: 50_000 }, (_, index): [string, string] => [`ce_e${index}`, 'before']);
+    const again = many.map(([name], index): [string, string] => [name.toUpperCase(), `after ${index}`]);
+    const expected = [...attributes, ...many.map(([name], index) => [name.slice(3), `after ${index}`])];
+    expect(decodeKafkaEvent([...required, ...many, ...again], data)).toHaveProperty('attributes', expected);
+  });
+
   it('shares the value and keeps null apart from empty', () => {
     expect(decodeKafkaEvent(bytes(required), data)).toHaveProperty('data', data);
     expect(decodeKafkaEvent(bytes(required), null)).toHaveProperty('data', null);

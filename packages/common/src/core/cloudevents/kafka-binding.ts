@@ -31,6 +31,7 @@ import { isTransportValue, transportName } from './transport-headers.ts';
 export function decodeKafkaEvent(headers: readonly (readonly [name: string, value: Buffer | string])[], value: Buffer | null): StoredEvent | EventError {
   const attributes: [string, string][] = [];
   const transport: [string, string][] = [];
+  let places: Map<string, number> | undefined;
   let contentType: string | undefined;
   let attributeContentType: string | undefined;
   for (let i = 0; i < headers.length; i++) {
@@ -41,7 +42,8 @@ export function decodeKafkaEvent(headers: readonly (readonly [name: string, valu
       const text = textOf(header[1]);
       if (text === '') continue;
       if (name === 'datacontenttype') attributeContentType = text;
-      else setLast(attributes, name, text);
+      else if (attributes.length < fewAttributes) setLast(attributes, name, text);
+      else setLastOfMany(attributes, (places ??= placesOf(attributes)), name, text);
     } else if (rawName.length === 12 && rawName.toLowerCase() === 'content-type') {
       contentType = textOf(header[1]).trim() || contentType;
     } else {
@@ -91,6 +93,19 @@ function setLast(attributes: [string, string][], name: string, text: string): vo
     }
   }
   attributes.push([name, text]);
+}
+
+/** Up to here a look at each is fastest. Events have a dozen, but whoever writes to a topic can write 50,000. */
+const fewAttributes = 32;
+
+function placesOf(attributes: readonly (readonly [string, string])[]): Map<string, number> {
+  return new Map(attributes.map(([name], place) => [name, place]));
+}
+
+function setLastOfMany(attributes: [string, string][], places: Map<string, number>, name: string, text: string): void {
+  const place = places.get(name);
+  if (place !== undefined) attributes[place]![1] = text;
+  else places.set(name, attributes.push([name, text]) - 1);
 }
 
 function find(attributes: readonly [string, string][], name: string): string | undefined {
