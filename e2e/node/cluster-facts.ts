@@ -9,6 +9,8 @@ export interface ClusterFacts {
   readonly registry: string;
   /** An image in which `node` can be run, for pods of the tests. */
   readonly nodeImage: string;
+  /** Unix socket of node-control.ts; empty where the node is not of this machine. */
+  readonly control: string;
   /** Where to put what the cluster held when a test failed. */
   readonly failures: string;
   /** Of the node's programs, to be put beside it. */

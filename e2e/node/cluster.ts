@@ -16,6 +16,7 @@ import { root } from '../images/service-images.ts';
 import type { ClusterObject } from '../cluster/cluster-world.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import { collectDiagnostics } from './diagnostics.ts';
+import { NodeControl } from './node-control.ts';
 
 export const chart = join(root, 'helm', 'knative-kafka');
 export const release = 'knative-kafka';
@@ -26,12 +27,18 @@ const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
 export class Cluster {
   readonly facts: ClusterFacts;
+  /** Whether the node is of this machine, so that there is `control`. */
+  readonly isOurs: boolean;
+  /** What only the node's machine can do to it. */
+  readonly control: NodeControl;
   readonly #kubeconfigs = mkdtempSync(join(tmpdir(), 'knative-kafka-kubeconfigs-'));
 
   constructor() {
     const file = process.env['E2E_CLUSTER'];
     if (file === undefined) throw new Error('these tests need a cluster: npm run e2e brings one');
     this.facts = JSON.parse(readFileSync(file, 'utf8')) as ClusterFacts;
+    this.isOurs = this.facts.control !== '';
+    this.control = new NodeControl(this.facts.control);
     let failed: string | undefined;
     beforeEach(({ task, onTestFailed }) => {
       if (failed !== undefined) throw new Error(`not tried, because "${failed}" failed before`);

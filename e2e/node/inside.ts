@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { nodeNetwork, startKafka, startKubernetes, startNode } from '@knative-kafka/local-cluster';
 import { collectDiagnostics } from './diagnostics.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
+import { serveNodeControl } from './node-control.ts';
 import { runTests } from './run-tests.ts';
 
 /** What main.ts has prepared; in a file, which is the only argument. */
@@ -65,11 +66,13 @@ async function startCluster({ dataDir, controlGroup, images, nodeImage, failures
     kafka: `${nodeNetwork.nodeAddress}:${kafkaPort}`,
     registry: '',
     nodeImage,
+    control: join(dataDir, 'control.sock'),
     failures,
     logs: [join(dataDir, 'node', 'log'), join(dataDir, 'kubernetes', 'log'), join(dataDir, 'kafka', 'broker-1', 'broker.log')],
   };
   try {
-    await startNode({ kubernetes, dataDir: join(dataDir, 'node'), controlGroup, images, onProgress: say, onProcessEnded: say });
+    const node = await startNode({ kubernetes, dataDir: join(dataDir, 'node'), controlGroup, images, onProgress: say, onProcessEnded: say });
+    await serveNodeControl(facts.control, kubernetes, node);
   } catch (error) {
     await collectDiagnostics(facts, 'start of the node');
     throw error;

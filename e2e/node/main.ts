@@ -35,7 +35,7 @@ const usage = `npm run e2e -- [options] [name ...]
 
 Builds the images, brings up a Kubernetes node on this machine (Linux, root) with Kafka beside it, installs the chart and
 uses it as a cluster's owner would. Nothing of it is reachable from outside, and all of it is gone at the end.
-A name is that of a test file, or a part of it: install, beside-knative-eventing. All of them unless told.
+A name is that of a test file, or a part of it: install, reply, faults. All of them unless told.
 
   --base IMAGE           what the images are built on, or "local": see npm run images -- --help
   --no-install           does not install missing Debian packages, but says how to
@@ -189,7 +189,7 @@ async function runOnCurrent({ registry, kafka }: NonNullable<Options['current']>
     const crds = await runCommand(kubectl, ['get', 'crds', '--output', 'name'], { env: { KUBECONFIG: kubeconfig } });
     if (crds.code !== 0) throw new Error(`the current cluster does not answer: ${lastLines(crds.stderr, 2)}`);
     if (/\.messaging\.knative\.dev$/m.test(crds.stdout)) throw new Error('the current cluster has CRDs of messaging.knative.dev, which these tests would remove: take another one');
-    const facts: ClusterFacts = { kubeconfig, kubectl, helm: join(programs, 'helm'), kafka, registry, nodeImage: base ?? usualBase, failures, logs: [] };
+    const facts: ClusterFacts = { kubeconfig, kubectl, helm: join(programs, 'helm'), kafka, registry, nodeImage: base ?? usualBase, control: '', failures, logs: [] };
     return await runTests(facts, tests, (line) => terminal.print(line));
   } finally {
     await removeData();

@@ -1,5 +1,5 @@
 /** Runs the suites beside this file on a cluster that is there. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '@knative-kafka/local-cluster';
@@ -11,7 +11,9 @@ const report = join(root, 'e2e', 'reports', 'node.json');
 /** @param names of files, or parts of them; none for all. @returns the exit code */
 export async function runTests(facts: ClusterFacts, names: readonly string[], onLine: (line: string) => void): Promise<number> {
   rmSync(report, { force: true });
-  const file = join(tmpdir(), `knative-kafka-cluster-${process.pid}.json`);
+  // A folder of its own: two runs beside each other have process ids of their own each, and they may be the same.
+  const folder = mkdtempSync(join(tmpdir(), 'knative-kafka-cluster-'));
+  const file = join(folder, 'facts.json');
   writeFileSync(file, JSON.stringify(facts), { mode: 0o600 });
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${report}`];
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
@@ -20,7 +22,7 @@ export async function runTests(facts: ClusterFacts, names: readonly string[], on
     const { code } = await runCommand(process.execPath, args, { cwd: join(root, 'e2e'), env: { E2E_CLUSTER: file, NO_COLOR: '1' }, onLine });
     return code ?? 1;
   } finally {
-    rmSync(file, { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

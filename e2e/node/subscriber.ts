@@ -3,6 +3,7 @@
  * cluster without being in its network.
  */
 import type { Cluster } from './cluster.ts';
+import { startProgram } from './program-pod.ts';
 
 /** One HTTP request, as it came. */
 export interface Received {
@@ -19,16 +20,35 @@ export interface Outgoing {
   readonly body: Buffer;
 }
 
-const labels = { app: 'subscriber' };
+/** How requests are answered that are alike. */
+export interface Answer {
+  /** Of the request; any when left out. */
+  readonly path?: string;
+  /** Attribute `partitionkey` of the event; any when left out. */
+  readonly key?: string;
+  /** 202 unless told. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
+  /** Not answered before other answers are told. */
+  readonly isHeld?: boolean;
+}
 
-/** Runs in the pod, on nothing but Node. GET /received and POST /send are for the tests, all else is received. */
+/** Runs in the pod, on nothing but Node. GET /received, POST /send and POST /answers are for the tests, all else is received. */
 const program = `
 import { createServer } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 const received = [];
+let told = [];
+const held = [];
 const answers = {
   '/ready': () => 'ready',
   '/received': () => JSON.stringify(received),
+  '/answers': (body) => {
+    told = JSON.parse(body);
+    for (const again of held.splice(0)) again();
+    return 'told';
+  },
   '/send': async (body) => {
     const { url, headers, bodyBase64 } = JSON.parse(body);
     try {
@@ -39,12 +59,18 @@ const answers = {
     }
   },
 };
+function reply(request, response) {
+  const isMeant = ({ path, key }) => [undefined, request.url].includes(path) && [undefined, request.headers['ce-partitionkey']].includes(key);
+  const { status = 202, headers = {}, bodyBase64 = '', isHeld = false } = told.find(isMeant) ?? {};
+  if (isHeld) held.push(() => reply(request, response));
+  else response.writeHead(status, headers).end(Buffer.from(bodyBase64, 'base64'));
+}
 createServer(async (request, response) => {
   const body = await buffer(request);
   const answer = answers[request.url];
   if (answer !== undefined) return response.end(await answer(body));
   received.push({ method: request.method, path: request.url, headers: request.headers, bodyBase64: body.toString('base64') });
-  response.writeHead(202).end();
+  reply(request, response);
 }).listen(8080);
 process.on('SIGTERM', () => process.exit(0));
 `;
@@ -54,37 +80,27 @@ export class Subscriber {
   readonly #cluster: Cluster;
   readonly #proxy: string;
 
-  private constructor(cluster: Cluster, namespace: string) {
+  private constructor(cluster: Cluster, url: string, proxy: string) {
     this.#cluster = cluster;
-    this.url = `http://subscriber.${namespace}.svc.cluster.local/events`;
-    this.#proxy = `/api/v1/namespaces/${namespace}/services/subscriber:80/proxy`;
+    this.url = url;
+    this.#proxy = proxy;
   }
 
-  /** Starts one in the namespace, which holds no other, and waits until it answers. */
-  static async start(cluster: Cluster, namespace: string): Promise<Subscriber> {
-    const metadata = { name: 'subscriber', namespace };
-    const container = {
-      name: 'subscriber',
-      image: cluster.facts.nodeImage,
-      args: ['/program/main.mjs'],
-      ports: [{ containerPort: 8080 }],
-      readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1 },
-      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-      volumeMounts: [{ name: 'program', mountPath: '/program' }],
-    };
-    const spec = {
-      securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } },
-      terminationGracePeriodSeconds: 1,
-      containers: [container],
-      volumes: [{ name: 'program', configMap: { name: 'subscriber' } }],
-    };
-    await cluster.apply(
-      { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'main.mjs': program } },
-      { apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec } } },
-      { apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } },
-    );
-    await cluster.kubectl(['rollout', 'status', 'deployment/subscriber', '--namespace', namespace, '--timeout=3m']);
-    return new Subscriber(cluster, namespace);
+  /** Starts one in the namespace, which holds no other of the name, and waits until it answers. */
+  static async start(cluster: Cluster, namespace: string, name = 'subscriber'): Promise<Subscriber> {
+    const proxy = await startProgram(cluster, { name, namespace, file: 'main.mjs', source: program });
+    return new Subscriber(cluster, `http://${name}.${namespace}.svc.cluster.local/events`, proxy);
+  }
+
+  /** Another URL of it. @param path with a slash in front */
+  at(path: string): string {
+    return new URL(path, this.url).href;
+  }
+
+  /** From now on, in place of what was told before: the first that fits; 202 where none does, as at the start. */
+  async answerWith(...answers: readonly Answer[]): Promise<void> {
+    const told = answers.map(({ body, ...answer }) => ({ ...answer, bodyBase64: body?.toString('base64') }));
+    await this.#cluster.kubectl(['create', '--raw', `${this.#proxy}/answers`, '--filename', '-'], JSON.stringify(told));
   }
 
   /** What has come so far, oldest first. */

@@ -38,6 +38,13 @@ export interface LocalNode {
   readonly logs: string;
   /** @throws Error with containerd's words */
   importImage(archive: string): Promise<void>;
+  /**
+   * SIGKILL for a container's first process, as when its machine runs out of memory.
+   *
+   * @param id of containerd, as the pod's status has it behind `containerd://`
+   * @throws Error with containerd's words
+   */
+  killContainer(id: string): Promise<void>;
 }
 
 const readyTimeoutMs = 180_000;
@@ -111,7 +118,7 @@ export async function startNode({ kubernetes, dataDir, controlGroup, images, onP
     timeoutMs: readyTimeoutMs,
   });
   onProgress?.('Kubernetes node: ready');
-  return { logs: paths.logs, importImage };
+  return { logs: paths.logs, importImage, killContainer };
 }
 
 type NodePaths = ReturnType<typeof nodePaths>;
@@ -144,6 +151,11 @@ async function writeConfig(paths: NodePaths): Promise<void> {
 async function importImage(archive: string): Promise<void> {
   const { code, stderr } = await runCommand('ctr', ['--address', socket, '--namespace', 'k8s.io', 'images', 'import', archive]);
   if (code !== 0) throw new Error(`${archive} could not be imported: ${lastLines(stderr, 3)}`);
+}
+
+async function killContainer(id: string): Promise<void> {
+  const { code, stderr } = await runCommand('ctr', ['--address', socket, '--namespace', 'k8s.io', 'tasks', 'kill', '--signal', 'SIGKILL', id]);
+  if (code !== 0) throw new Error(`container ${id} could not be killed: ${lastLines(stderr, 3)}`);
 }
 
 async function apply(kubernetes: KubernetesCluster, objects: readonly object[]): Promise<void> {

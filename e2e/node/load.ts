@@ -1,0 +1,104 @@
+/**
+ * Events that flow all the while something happens to the cluster, and what became of them: a pod that sends and receives
+ * (load-program.ts), led from here.
+ *
+ * Always true: a run has steady traffic before what happens begins and after it is over, and ends when all that was
+ * acknowledged has been delivered, or not delivered in time.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { waitFor } from '@knative-kafka/local-cluster';
+import { patienceMs, type Cluster } from './cluster.ts';
+import { loadTable, tallyLoad, type LoadRun, type LoadTally } from './load-run.ts';
+import type { LoadOrder, LoadProgress } from './load-program.ts';
+import { startProgram } from './program-pod.ts';
+
+/** 400 events a second over 50 keys, as long as they are taken at once. */
+const pace = { keys: 50, everyMs: 125 };
+/** Annotation of a Subscription that keeps pace with it: one event of each key at a time. */
+export const keyOrdered = { 'kafka.eventing.knative.dev/delivery.order': 'key-ordered' };
+/** Acknowledged events of one run. */
+export const fewestEvents = 10_000;
+const most = 100_000;
+/** Delivered before something happens, and again after it. */
+const steady = 1_000;
+
+export class Load {
+  /** Where it takes events, for pods. */
+  readonly url: string;
+  readonly #cluster: Cluster;
+  readonly #proxy: string;
+  /** By the name of the run; the pod knows them by their numbers. */
+  readonly #numbers = new Map<string, number>();
+  readonly #tallies = new Map<string, LoadTally>();
+
+  private constructor(cluster: Cluster, namespace: string, proxy: string) {
+    this.#cluster = cluster;
+    this.url = `http://load.${namespace}.svc.cluster.local/events`;
+    this.#proxy = proxy;
+  }
+
+  /** Starts its pod in the namespace, which holds no other, and waits until it answers. */
+  static async start(cluster: Cluster, namespace: string): Promise<Load> {
+    const source = readFileSync(join(import.meta.dirname, 'load-program.ts'), 'utf8');
+    return new Load(cluster, namespace, await startProgram(cluster, { name: 'load', namespace, file: 'main.mts', source }));
+  }
+
+  /**
+   * Sends at least 10,000 events to a channel while `happens` runs, and waits until all of them are delivered.
+   *
+   * @param name    of the run, as the table shows it; each its own
+   * @param address of the channel
+   * @returns       what came of it also where events were lost: that is for the caller to judge
+   */
+  async during(name: string, address: string, happens: () => Promise<void>): Promise<LoadTally> {
+    const number = this.#numbers.size + 1;
+    this.#numbers.set(name, number);
+    const order: LoadOrder = { name: String(number), url: address, ...pace, most };
+    await this.#post('/start', order);
+    try {
+      await this.#untilDelivered(steady);
+      await happens();
+      const { delivered } = await this.#get<LoadProgress>('/progress');
+      await this.#untilDelivered(Math.max(fewestEvents, delivered + steady));
+    } finally {
+      await this.#post('/stop', {});
+    }
+    await this.#until('every event to be acknowledged', ({ isDone }) => isDone);
+    await this.#until('every acknowledged event to be delivered', ({ missing }) => missing === 0).catch(() => undefined);
+    const tally = tallyLoad(await this.run(name));
+    this.#tallies.set(name, tally);
+    return tally;
+  }
+
+  /** What is known of a run by now. */
+  async run(name: string): Promise<LoadRun> {
+    return this.#get<LoadRun>(`/runs/${this.#numbers.get(name)}`);
+  }
+
+  /** The tallies so far, each as it was at its end. */
+  get tallies(): ReadonlyMap<string, LoadTally> {
+    return this.#tallies;
+  }
+
+  /** For people: what was measured. */
+  table(): string {
+    return loadTable(this.#tallies);
+  }
+
+  async #untilDelivered(count: number): Promise<void> {
+    await this.#until(`${count} events at the subscriber`, ({ delivered }) => delivered >= count);
+  }
+
+  async #until(what: string, isSo: (progress: LoadProgress) => boolean): Promise<void> {
+    await waitFor(what, async () => isSo(await this.#get<LoadProgress>('/progress')), { timeoutMs: patienceMs, everyMs: 500 });
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    return JSON.parse(await this.#cluster.kubectl(['get', '--raw', `${this.#proxy}${path}`])) as T;
+  }
+
+  async #post(path: string, body: object): Promise<void> {
+    await this.#cluster.kubectl(['create', '--raw', `${this.#proxy}${path}`, '--filename', '-'], JSON.stringify(body));
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Receivers and dispatchers are replaced one after the other while events flow: nobody who sends or receives notices more
+ * than a short pause.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chart, Cluster, patienceMs, release, systemNamespace } from './cluster.ts';
+import { tallyLoad, type LoadTally } from './load-run.ts';
+import { fewestEvents, keyOrdered, Load } from './load.ts';
+import { addressOf, applyUntilReady, kafkaChannel, orders, subscription } from './orders.ts';
+import { rollOut, whileReplaced } from './pod-changes.ts';
+
+describe('while events flow', () => {
+  const cluster = new Cluster();
+  let load: Load | undefined;
+  const during = (name: string, happens: () => Promise<void>): Promise<LoadTally> => load!.during(name, addressOf(orders), happens);
+
+  beforeAll(async () => {
+    await cluster.createNamespace(systemNamespace);
+    await cluster.createNamespace(orders);
+    await cluster.install();
+    load = await Load.start(cluster, orders);
+    await applyUntilReady(cluster, kafkaChannel(orders, { numPartitions: 6 }), subscription('all', orders, { subscriber: { uri: load.url } }, keyOrdered));
+    // Ready of a channel does not wait for pods: without this the first run would measure their start.
+    await cluster.kubectl(['wait', '--for=condition=DispatcherReady', `kafkachannel/${orders}`, '--namespace', orders, `--timeout=${patienceMs}ms`]);
+  });
+  afterAll(async () => {
+    if (load !== undefined) console.log(load.table());
+    await cluster.cleanUp([orders, systemNamespace]);
+  });
+
+  it('loses and repeats nothing when receivers are restarted', async () => {
+    expectUndisturbed(await during('receivers restarted', () => rollOut(cluster, 'channel-receiver')));
+  });
+
+  it('loses and repeats nothing when the dispatcher is restarted', async () => {
+    expectUndisturbed(await during('dispatcher restarted', () => rollOut(cluster, 'dispatcher')));
+  });
+
+  it('loses and repeats nothing when an upgrade changes the resources of both', async () => {
+    const resources = ['receiver.resources.requests.memory=208Mi', 'dispatcher.resources.requests.memory=144Mi'].flatMap((value) => ['--set', value]);
+    const upgrade = async (): Promise<void> => {
+      await cluster.helm(['upgrade', release, chart, ...cluster.values(), ...resources, '--wait', '--timeout', '4m']);
+    };
+    expectUndisturbed(await during('helm upgrade', () => whileReplaced(cluster, ['channel-receiver', 'dispatcher'], upgrade)));
+  });
+
+  it('delivers nothing later either', async () => {
+    for (const [name, tally] of load!.tallies) expect(tallyLoad(await load!.run(name))).toEqual(tally);
+  });
+});
+
+function expectUndisturbed({ acknowledged, lost, unasked, twice, storedTwice, outOfOrder }: LoadTally): void {
+  expect({ lost, unasked, twice, storedTwice, outOfOrder }).toEqual({ lost: [], unasked: [], twice: [], storedTwice: [], outOfOrder: [] });
+  expect(acknowledged).toBeGreaterThanOrEqual(fewestEvents);
+}
