@@ -97,6 +97,8 @@ export class Cluster {
 
   /** Removes the release, our kinds with all that is left of them, and these namespaces: the next file finds nothing. */
   async cleanUp(namespaces: readonly string[]): Promise<void> {
+    // First with the controller, which deletes their topics: the next file may want others of the same name.
+    await this.tryKubectl(['delete', 'kafkachannels', '--all', '--all-namespaces', '--timeout=30s']);
     await this.tryHelm(['uninstall', release, '--wait', '--ignore-not-found']);
     const crds = (await this.kubectl(['get', 'crds', '--output', 'name'])).split('\n').filter((name) => name.endsWith('.knative.dev'));
     // Nobody is left who would take the finalizers off.
