@@ -8,15 +8,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitFor } from '@knative-kafka/local-cluster';
-import { patienceMs, type Cluster } from './cluster.ts';
+import { patienceMs, systemNamespace, type Cluster } from './cluster.ts';
 import { loadTable, tallyLoad, type LoadRun, type LoadTally } from './load-run.ts';
 import type { LoadOrder, LoadProgress } from './load-program.ts';
+import { applyUntilReady, kafkaChannel, orders, subscription } from './orders.ts';
 import { startProgram } from './program-pod.ts';
 
 /** 400 events a second over 50 keys, as long as they are taken at once. */
 const pace = { keys: 50, everyMs: 125 };
 /** Annotation of a Subscription that keeps pace with it: one event of each key at a time. */
-export const keyOrdered = { 'kafka.eventing.knative.dev/delivery.order': 'key-ordered' };
+const keyOrdered = { 'kafka.eventing.knative.dev/delivery.order': 'key-ordered' };
 /** Acknowledged events of one run. */
 export const fewestEvents = 10_000;
 const most = 100_000;
@@ -101,4 +102,16 @@ export class Load {
   async #post(path: string, body: object): Promise<void> {
     await this.#cluster.kubectl(['create', '--raw', `${this.#proxy}${path}`, '--filename', '-'], JSON.stringify(body));
   }
+}
+
+/** Installs the chart, and a channel of six partitions whose one Subscription leads to the load, which is not running yet. */
+export async function installUnderLoad(cluster: Cluster): Promise<Load> {
+  await cluster.createNamespace(systemNamespace);
+  await cluster.createNamespace(orders);
+  await cluster.install();
+  const load = await Load.start(cluster, orders);
+  await applyUntilReady(cluster, kafkaChannel(orders, { numPartitions: 6 }), subscription('all', orders, { subscriber: { uri: load.url } }, keyOrdered));
+  // Ready of a channel does not wait for pods: without this the first run would measure their start.
+  await cluster.kubectl(['wait', '--for=condition=DispatcherReady', `kafkachannel/${orders}`, '--namespace', orders, `--timeout=${patienceMs}ms`]);
+  return load;
 }

@@ -3,10 +3,10 @@
  * than a short pause.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { chart, Cluster, patienceMs, release, systemNamespace } from './cluster.ts';
+import { chart, Cluster, release, systemNamespace } from './cluster.ts';
 import { tallyLoad, type LoadTally } from './load-run.ts';
-import { fewestEvents, keyOrdered, Load } from './load.ts';
-import { addressOf, applyUntilReady, kafkaChannel, orders, subscription } from './orders.ts';
+import { fewestEvents, installUnderLoad, type Load } from './load.ts';
+import { addressOf, orders } from './orders.ts';
 import { rollOut, whileReplaced } from './pod-changes.ts';
 
 describe('while events flow', () => {
@@ -15,13 +15,7 @@ describe('while events flow', () => {
   const during = (name: string, happens: () => Promise<void>): Promise<LoadTally> => load!.during(name, addressOf(orders), happens);
 
   beforeAll(async () => {
-    await cluster.createNamespace(systemNamespace);
-    await cluster.createNamespace(orders);
-    await cluster.install();
-    load = await Load.start(cluster, orders);
-    await applyUntilReady(cluster, kafkaChannel(orders, { numPartitions: 6 }), subscription('all', orders, { subscriber: { uri: load.url } }, keyOrdered));
-    // Ready of a channel does not wait for pods: without this the first run would measure their start.
-    await cluster.kubectl(['wait', '--for=condition=DispatcherReady', `kafkachannel/${orders}`, '--namespace', orders, `--timeout=${patienceMs}ms`]);
+    load = await installUnderLoad(cluster);
   });
   afterAll(async () => {
     if (load !== undefined) console.log(load.table());
