@@ -68,6 +68,21 @@ describe('SIGTERM', () => {
       expect(subscriber.orderBreaks()).toEqual([]);
     });
 
+    it('takes events until its port closes, and lets no sender keep a connection', async () => {
+      await setUp('retiring');
+      const receiver = await world.receiver({ env: { SHUTDOWN_DELAY: '60s' } });
+      const send = (id: string) => fetch(receiver.url('retiring'), { method: 'POST', headers: Object.fromEntries(attributes(id)) });
+      const before = await send('before');
+      expect([before.status, before.headers.get('connection')]).toEqual([202, 'keep-alive']);
+      await terminate(receiver);
+      for (const id of ['first', 'second']) {
+        const answer = await send(id);
+        expect([answer.status, answer.headers.get('connection')]).toEqual([202, 'close']);
+      }
+      receiver.process.signal('SIGTERM'); // the second ends it at once
+      await ended(receiver);
+    });
+
     it('stops accepting, answers all that is under way, and ends', async () => {
       const subscriber = await setUp('waiting');
       const [receiver] = await Promise.all([world.receiver(), dispatcher('waiting')]);

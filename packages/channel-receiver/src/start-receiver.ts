@@ -88,6 +88,7 @@ export async function startReceiver(options: ReceiverOptions, { resources, kafka
     notReady,
     stop: async () => {
       isStopping = true;
+      server.retire();
       await delay(options.shutdownDelayMs);
       const late = Promise.withResolvers<undefined>();
       const giveUp = setTimeout(() => {

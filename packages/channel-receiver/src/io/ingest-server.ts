@@ -13,6 +13,8 @@ import type { Admission, Receive, RequestHead } from '../receive.ts';
 
 export interface IngestServer {
   readonly port: number;
+  /** From now on each answer asks its sender to open another connection for the next event; new ones are still taken. */
+  retire(): void;
   /** Stops accepting, lets what is under way finish, and resolves when the last connection is closed. */
   drain(): Promise<void>;
   /** Closes every connection, whatever is under way on it. */
@@ -34,7 +36,8 @@ export interface IngestOptions {
 }
 
 interface ServerState {
-  isDraining: boolean;
+  /** The port is about to close: a connection that ends with an answer cannot be closed under the next request. */
+  isRetiring: boolean;
 }
 
 /** Longer than the idle time of the proxies in front, which must be the ones to close (a close from here can race a request). */
@@ -46,7 +49,7 @@ const headerCountLimit = 500;
 const lingerMs = 2_000;
 
 export async function startIngestServer(options: IngestOptions): Promise<IngestServer> {
-  const state: ServerState = { isDraining: false };
+  const state: ServerState = { isRetiring: false };
   const app = ingestApp(options);
   const server = createServer({
     maxHeaderSize: options.headerLimitBytes,
@@ -78,8 +81,11 @@ export async function startIngestServer(options: IngestOptions): Promise<IngestS
   const port = await listen(server, options.port, '0.0.0.0');
   return {
     port,
+    retire: () => {
+      state.isRetiring = true;
+    },
     drain: async () => {
-      state.isDraining = true;
+      state.isRetiring = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       // A connection opened ahead of its first request is none of the idle ones to Node, and would be waited for.
@@ -113,7 +119,7 @@ function ingest(request: IncomingMessage, response: ServerResponse, head: Reques
   const admission = 'status' in head ? head : receive.admit(head);
   const answer = (value: Answer): void => {
     options.onAnswer('route' in admission ? admission.route.key : undefined, value.status, Number(process.hrtime.bigint() - startedAt) / 1e9);
-    if (state.isDraining) response.shouldKeepAlive = false;
+    if (state.isRetiring) response.shouldKeepAlive = false;
     if (!response.destroyed) sendAnswer(response, value);
   };
   if ('status' in admission) {
