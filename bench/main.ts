@@ -17,6 +17,7 @@ import { benchMemory } from './memory.ts';
 import { benchPlacement } from './placement.ts';
 import { benchProducer } from './producer.ts';
 import { benchProfile } from './profile.ts';
+import { benchRateLimit } from './rate-limit.ts';
 import { benchReceiver } from './receiver.ts';
 import { benchRestarts } from './restarts.ts';
 import { benchSlowSubscriber } from './slow-subscriber.ts';
@@ -37,6 +38,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'start-up': benchStartUp,
   'control-plane': benchControlPlane,
   placement: benchPlacement,
+  'rate-limit': benchRateLimit,
 };
 const benchNames = Object.keys(benches);
 /** What a profile can explain. */

@@ -30,7 +30,7 @@ export function createReader(kafka: KafkaClient, { topic, groupId, fetchBytes }:
   const lost = Promise.withResolvers<never>();
   const member = kafka.createGroupMember({
     groupId,
-    topic,
+    topics: [topic],
     fetchBytesPerPartition: fetchBytes,
     sessionTimeoutMs: 10_000,
     revokeTimeoutMs: 1_000,

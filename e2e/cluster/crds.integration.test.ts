@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseDurationMs } from '@knative-kafka/common/core';
+import { parseDurationMs, parseInitialOffset } from '@knative-kafka/common/core';
 import { startKubernetes, waitFor, type KubernetesCluster } from '@knative-kafka/local-cluster';
 import { installChart, kubectl, patienceMs, root, systemNamespace } from './install.ts';
 import { kafkaChannel, PlainApi, type Answer, type PlainObject } from './plain-api.ts';
@@ -20,7 +20,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'knative-kafka-crds-'));
   cluster = await startKubernetes({ dataDir: folder, onProgress: console.log });
   api = new PlainApi(cluster);
-  await installEarlierDefinition();
+  await installEarlierDefinitions();
   // As the refusal of the chart says, see chart.integration.test.ts.
   await installChart(cluster, { args: ['--set', 'crds.adopt=true', '--take-ownership', '--server-side=false'] });
   // As Knative Eventing binds its controller.
@@ -33,25 +33,33 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A definition as another implementation may have left it, with an object that is not quite as ours would be. */
-async function installEarlierDefinition(): Promise<void> {
+/** Definitions as another implementation may have left them, each with an object that is not quite as ours would be. */
+async function installEarlierDefinitions(): Promise<void> {
+  for (const [kind, plural, earlier] of [
+    ['KafkaChannel', 'kafkachannels', kafkaChannel('earlier', { numPartitions: 5, retentionDuration: 'P1Y' }, 'v1beta1')],
+    ['KafkaSource', 'kafkasources', kafkaSource('earlier', { topics: ['a', 'a'], consumers: 20_000, consumerGroup: 'mine' }, 'v1beta1')],
+  ] as const) {
+    const [group = ''] = earlier.apiVersion.split('/');
+    expect(verdict(await api.create(earlierDefinition(group, kind, plural), { dryRun: false }))).toBe(taken);
+    await waitFor(`the earlier ${kind} being served`, async () => (await api.create(earlier, { dryRun: false })).status === 201, { timeoutMs: patienceMs });
+  }
+}
+
+function earlierDefinition(group: string, kind: string, plural: string): PlainObject {
   const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
   const schema = { openAPIV3Schema: { type: 'object', properties: { spec: anything, status: anything } } };
-  const definition = {
+  return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
-    metadata: { name: 'kafkachannels.messaging.knative.dev' },
+    metadata: { name: `${plural}.${group}` },
     spec: {
-      group: 'messaging.knative.dev',
+      group,
       scope: 'Namespaced',
-      names: { kind: 'KafkaChannel', plural: 'kafkachannels' },
+      names: { kind, plural },
       versions: [{ name: 'v1beta1', served: true, storage: true, schema }, { name: 'v1', served: true, storage: false, schema }],
       conversion: { strategy: 'Webhook', webhook: { conversionReviewVersions: ['v1'], clientConfig: { service: { name: 'gone', namespace: 'default' } } } },
     },
   };
-  expect(verdict(await api.create(definition, { dryRun: false }))).toBe(taken);
-  const earlier = kafkaChannel('earlier', { numPartitions: 5, retentionDuration: 'P1Y' }, 'v1beta1');
-  await waitFor('the earlier definition being served', async () => (await api.create(earlier, { dryRun: false })).status === 201, { timeoutMs: patienceMs });
 }
 
 const kafkaController = `system:serviceaccount:${systemNamespace}:kafka-controller`;
@@ -83,6 +91,11 @@ function genericChannel(name: string, spec: unknown): PlainObject {
   return { apiVersion: 'messaging.knative.dev/v1', kind: 'Channel', metadata: { name, namespace: 'default' }, spec };
 }
 
+function kafkaSource(name: string, spec: object, version = 'v1'): PlainObject {
+  const required = { bootstrapServers: ['kafka:9092'], topics: ['orders'], sink: { uri: 'http://shop' } };
+  return { apiVersion: `sources.knative.dev/${version}`, kind: 'KafkaSource', metadata: { name, namespace: 'default' }, spec: { ...required, ...spec } };
+}
+
 async function kept(object: PlainObject, as?: string): Promise<PlainObject> {
   const answer = await api.create(object, { dryRun: false, ...(as === undefined ? {} : { as }) });
   expect(verdict(answer)).toBe(taken);
@@ -104,8 +117,10 @@ interface Crd extends PlainObject {
   readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string; readonly message: string }[] };
 }
 const kinds = ['kafkachannels', 'subscriptions', 'channels'] as const;
-async function crd(plural: (typeof kinds)[number]): Promise<Crd> {
-  const name = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: `${plural}.messaging.knative.dev` } };
+const allKinds = [...kinds, 'kafkasources'] as const;
+async function crd(plural: (typeof allKinds)[number]): Promise<Crd> {
+  const group = plural === 'kafkasources' ? 'sources.knative.dev' : 'messaging.knative.dev';
+  const name = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: `${plural}.${group}` } };
   return (await api.get(name)).body as unknown as Crd;
 }
 
@@ -128,6 +143,7 @@ describe('the definitions', () => {
     ['kafkachannels', ['all', 'channel', 'knative', 'messaging']],
     ['channels', ['all', 'channel', 'knative', 'messaging']],
     ['subscriptions', ['all', 'knative', 'messaging']],
+    ['kafkasources', ['all', 'eventing', 'knative', 'sources']],
   ] as const)('CP-03 %s: categories', async (plural, categories) => {
     expect([...(await crd(plural)).spec.names.categories].sort()).toEqual(categories);
   });
@@ -154,13 +170,22 @@ describe('the definitions', () => {
     expectVerdict(await api.patch(earlier, { spec: { retentionDuration: 'P2Y' } }), ['expected an ISO 8601 duration']);
   });
 
-  it.each(kinds)('%s: the API server has nothing to say against the schema', async (plural) => {
+  it('an earlier definition of KafkaSource is replaced; its objects stay, and what was wrong with them does not stand in the way', async () => {
+    const earlier = kafkaSource('earlier', {});
+    expect((await api.get(earlier)).body.spec).toMatchObject({ topics: ['a', 'a'], consumers: 20_000, consumerGroup: 'mine', ordering: 'ordered' });
+    expectVerdict(await api.patch(earlier, { metadata: { finalizers: ['kafkasources.sources.knative.dev/test'] } }), taken);
+    expectVerdict(await api.patch(earlier, { status: { consumers: 1 } }, { subresource: 'status' }), taken);
+    expectVerdict(await api.patch(earlier, { spec: { ordering: 'unordered' } }), taken);
+    expectVerdict(await api.patch(earlier, { spec: { consumers: 30_000 } }), ['should be less than or equal to 10000']);
+  });
+
+  it.each(allKinds)('%s: the API server has nothing to say against the schema', async (plural) => {
     const conditions = new Map((await crd(plural)).status.conditions.map(({ type, status, message }) => [type, `${status} ${message}`]));
     expect(conditions.get('Established')).toMatch(/^True/);
     expect(conditions.get('NonStructuralSchema')).toBeUndefined();
   });
 
-  it.each(kinds)('%s: every field has a description, in every version', async (plural) => {
+  it.each(allKinds)('%s: every field has a description, in every version', async (plural) => {
     const missing: string[] = [];
     const walk = (schema: Schema, path: string): void => {
       // Kubernetes describes metadata itself and refuses a description of ours.
@@ -179,6 +204,19 @@ describe('the definitions', () => {
       kinds.map(async (plural) => (await crd(plural)).spec.versions.map(({ schema }) => schema.openAPIV3Schema.properties?.['spec']?.properties?.['delivery']?.properties)),
     );
     for (const other of [...(ofChannel ?? []), ...others.flat()]) expect(other).toEqual(ofChannel?.[0]);
+    // A source has other defaults, so the words differ, and nothing else.
+    const withoutWords = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (key, part: unknown) => (key === 'description' && typeof part === 'string' ? undefined : part)));
+    const ofSource = (await crd('kafkasources')).spec.versions.map(({ schema }) => schema.openAPIV3Schema.properties?.['spec']?.properties?.['delivery']?.properties);
+    for (const each of ofSource) expect(withoutWords(each)).toEqual(withoutWords(ofChannel?.[0]));
+  });
+
+  it('KS-01 KafkaSource: the label by which Knative finds sources, and the types of events that it sends', async () => {
+    const { metadata, spec } = await crd('kafkasources');
+    expect(metadata['labels']).toMatchObject({ 'duck.knative.dev/source': 'true', 'knative.dev/crd-install': 'true' });
+    const { 'registry.knative.dev/eventTypes': types = '' } = metadata['annotations'] as Record<string, string>;
+    expect(JSON.parse(types)).toMatchObject([{ type: 'dev.knative.kafka.event' }]);
+    expect(spec.scope).toBe('Namespaced');
+    expect(spec.names).toMatchObject({ kind: 'KafkaSource', plural: 'kafkasources' });
   });
 
   it.each([
@@ -188,6 +226,10 @@ describe('the definitions', () => {
     ['kafkachannel.status.conditions.reason', 'Why, in one CamelCase word'],
     ['subscription.spec.subscriber', 'Give uri, ref, or ref with a relative uri'],
     ['channels.messaging.knative.dev.spec.channelTemplate', 'Left out, it is filled in once'],
+    ['kafkasource.spec.consumers', 'How many vreplicas'],
+    ['kafkasource.spec.consumerGroup', 'Fixed once it is set'],
+    ['kafkasource.spec.delivery.retry', '10 when left out'],
+    ['kafkasource.status.placements', 'Where the vreplicas are'],
   ])('kubectl explain %s', async (field, words) => {
     expect((await kubectl(cluster, ['explain', field])).replace(/\s+/g, ' ')).toContain(words);
   });
@@ -367,6 +409,7 @@ describe.each<[string, (delivery: Json) => PlainObject]>([
   ['KafkaChannel', (delivery) => kafkaChannel('delivery', { delivery })],
   ['Subscription', (delivery) => subscription('delivery', { channel: channelRef, subscriber, delivery })],
   ['Channel', (delivery) => genericChannel('delivery', { delivery })],
+  ['KafkaSource', (delivery) => kafkaSource('delivery', { delivery })],
 ])('CP-24 delivery of a %s', (_kind, withDelivery) => {
   const ref = { apiVersion: 'v1', kind: 'Service', name: 'dead' };
   it.each<Case>([
@@ -465,6 +508,222 @@ describe('Subscription', () => {
     const { body } = await api.get(object);
     expect(body.spec).toEqual(spec);
     expect(body.status).toEqual(status);
+  });
+});
+
+describe.each(['v1beta1', 'v1'])('KafkaSource %s', (version) => {
+  const other = version === 'v1' ? 'v1beta1' : 'v1';
+  const named = (name: string, spec: object = {}): PlainObject => kafkaSource(`${name}-${version}`, spec, version);
+  const required = { bootstrapServers: ['kafka:9092'], topics: ['orders'], sink: { uri: 'http://shop' } };
+  const defaults = { consumers: 1, initialOffset: 'latest', ordering: 'ordered' };
+  const reference = (key: string) => ({ secretKeyRef: { name: 'kafka', key } });
+  const generated = 'knative-kafka-source-0c9f2f4e-7f3c-4a53-9d0a-5c6c51e3b1aa';
+
+  it.each<[string, object]>([
+    ['what is required and no more', {}],
+    ['nulls beside it', { consumers: null, consumerGroup: null, initialOffset: null, ordering: null, delivery: null, ceOverrides: null, net: null }],
+  ])('KS-03 %s is valid and gets every default; the consumer group is the controller\'s to name', async (_name, spec) => {
+    const answer = await api.create(named('defaulted', spec));
+    expect(verdict(answer)).toBe(taken);
+    expect(answer.body.spec).toEqual({ ...required, ...defaults });
+  });
+
+  it.each<Case>([
+    // required
+    ['no spec', null, ['spec: Required value']],
+    ['no servers', { bootstrapServers: null }, ['spec.bootstrapServers: Required value']],
+    ['no topics', { topics: null }, ['spec.topics: Required value']],
+    ['no sink', { sink: null }, ['spec.sink: Required value']],
+    ['an empty list of servers', { bootstrapServers: [] }, ['spec.bootstrapServers: Invalid value', 'should have at least 1 items']],
+    ['an empty list of topics', { topics: [] }, ['spec.topics: Invalid value', 'should have at least 1 items']],
+    // where Kafka is
+    ['several servers', { bootstrapServers: ['a:9092', 'b.example.com:9092', '10.0.0.1:1', '[::1]:9092'] }, taken],
+    ['several in one entry, as eventing-kafka-broker takes them', { bootstrapServers: ['a:9092,b:9092, c:9092'] }, taken],
+    ['a server without a port', { bootstrapServers: ['a:9092', 'kafka'] }, ['spec.bootstrapServers[1]: Invalid value', 'expected host:port']],
+    ['a server twice', { bootstrapServers: ['a:9092', 'a:9092'] }, ['spec.bootstrapServers[1]: Duplicate value: "a:9092"']],
+    ['a URL', { bootstrapServers: ['kafka://a:9092'] }, ['expected host:port']],
+    ['a comma too many', { bootstrapServers: ['a:9092,'] }, ['expected host:port']],
+    // what is read
+    ['as many topics as are taken', { topics: Array.from({ length: 1000 }, (_, index) => `${'t'.repeat(240)}-${index}`) }, taken],
+    ['more topics', { topics: Array.from({ length: 1001 }, (_, index) => `t-${index}`) }, ['spec.topics: Too many: 1001: must have at most 1000 items']],
+    ['a topic twice', { topics: ['a', 'b', 'a'] }, ['spec.topics[2]: Duplicate value: "a"']],
+    ['a topic with a blank', { topics: ['a b'] }, ['spec.topics[0]: Invalid value', 'the name of a topic is of letters, digits']],
+    ['a topic of dots', { topics: ['..'] }, ['spec.topics[0]: Invalid value', 'is not \'.\' or \'..\' alone']],
+    ['a topic that is too long', { topics: ['t'.repeat(250)] }, ['spec.topics[0]: Too long: may not be more than 249']],
+    // by whom
+    ['no consumer', { consumers: 0 }, taken],
+    ['the most consumers', { consumers: 10_000 }, taken],
+    ['fewer consumers than none', { consumers: -1 }, ['spec.consumers: Invalid value: -1', 'should be greater than or equal to 0']],
+    ['more consumers than anybody has pods for', { consumers: 10_001 }, ['spec.consumers: Invalid value: 10001', 'should be less than or equal to 10000']],
+    ['consumers in words', { consumers: '4' }, ['spec.consumers: Invalid value: "string"', 'must be of type integer']],
+    ['a consumer group', { consumerGroup: 'mine' }, taken],
+    ['an empty consumer group', { consumerGroup: '' }, ['spec.consumerGroup: Invalid value: ""', 'should be at least 1 chars long']],
+    // in which order
+    ['key-ordered', { ordering: 'key-ordered' }, taken],
+    ['unordered', { ordering: 'unordered' }, taken],
+    ['another order', { ordering: 'any' }, ['spec.ordering: Unsupported value: "any": supported values: "ordered", "unordered", "key-ordered"']],
+    // where to
+    ['a sink by ref and path', { sink: { ...subscriber, uri: '/orders', CACerts: '-----BEGIN CERTIFICATE-----', audience: 'shop' } }, taken],
+    ['a sink that is nowhere', { sink: {} }, ['spec.sink: Invalid value', 'needs ref or uri']],
+    ['a path without ref', { sink: { uri: '/orders' } }, ['spec.sink: Invalid value', 'uri must be an absolute URL']],
+    // with what
+    ['extensions', { ceOverrides: { extensions: { team: 'a', note2: '' } } }, taken],
+    ['no extensions', { ceOverrides: {} }, taken],
+    ['an extension with a hyphen', { ceOverrides: { extensions: { 'my-team': 'a' } } }, ['spec.ceOverrides.extensions: Invalid value', 'the name of an extension is of letters a-z and digits']],
+    ['an extension in capitals', { ceOverrides: { extensions: { Team: 'a' } } }, ['the name of an extension is of letters a-z and digits']],
+    ['what an event is made of', { ceOverrides: { extensions: { source: 'a' } } }, ['spec.ceOverrides.extensions: Invalid value', 'belong to every event and cannot be extensions']],
+    ['a number for a value', { ceOverrides: { extensions: { team: 1 } } }, ['spec.ceOverrides.extensions.team: Invalid value: "integer"', 'must be of type string']],
+    ['too many extensions', { ceOverrides: { extensions: Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`e${index}`, ''])) } }, ['spec.ceOverrides.extensions: Too many: 65: must have at most 64 items']],
+    // as whom
+    ['SASL over TLS', { net: { sasl: { enable: true, type: reference('type'), user: reference('user'), password: reference('password') }, tls: { enable: true, caCert: reference('ca.crt') } } }, taken],
+    ['one-way TLS', { net: { tls: { enable: true, caCert: reference('ca.crt') } } }, taken],
+    ['TLS and the authorities of the system', { net: { tls: { enable: true } } }, taken],
+    ['mTLS', { net: { tls: { enable: true, cert: reference('tls.crt'), key: reference('tls.key') } } }, taken],
+    ['what eventing-kafka-broker stores where nothing is used', { ceOverrides: {}, delivery: {}, net: { sasl: { password: {}, type: {}, user: {} }, tls: { caCert: {}, cert: {}, key: {} } } }, taken],
+    ['a certificate without its key', { net: { tls: { enable: true, cert: reference('tls.crt'), key: {} } } }, ['spec.net.tls: Invalid value', 'cert and key go together']],
+    ['the same where TLS is off', { net: { tls: { enable: false, cert: reference('tls.crt') } } }, taken],
+    ['a Secret without a key', { net: { sasl: { enable: true, user: { secretKeyRef: { name: 'kafka' } } } } }, ['spec.net.sasl.user.secretKeyRef.key: Required value']],
+    ['a password in plain sight', { net: { sasl: { enable: true, password: 'hush' } } }, ['spec.net.sasl.password: Invalid value: "string"', 'must be of type object']],
+    // typing errors
+    ['a field that does not exist', { consumer: 4 }, ['unknown field "spec.consumer"']],
+    ['one below', { net: { sasl: { enabled: true } } }, ['unknown field "spec.net.sasl.enabled"']],
+  ])('KS-03: %s', async (_name, spec, expected) => {
+    const source = named('table', spec ?? {});
+    expectVerdict(await api.create(spec === null ? { ...source, spec: null } : source), expected);
+  });
+
+  it.each([
+    'earliest', 'latest', '1970-01-01T00:00:00Z', '2024-01-31T23:59:59Z', '2024-02-29T12:00:00.123456789+02:00', '9999-12-31T23:59:59Z',
+    '', 'Latest', 'newest', '0', '2024-01-31', '2024-01-31T23:59:59', '2024-02-30T00:00:00Z', '2024-13-01T00:00:00Z', '2024-01-31T24:00:00Z', '2016-12-31T23:59:60Z', '1969-12-31T23:59:59Z', '1970-01-01T00:00:00+05:00',
+  ])('KS-07 initialOffset %j: taken or not as on one machine', async (initialOffset) => {
+    const answer = await api.create(named('offset', { initialOffset }));
+    expectVerdict(answer, parseInitialOffset(initialOffset) === undefined ? ['spec.initialOffset: Invalid value', 'expected earliest, latest or a time from 1970 on'] : taken);
+  });
+
+  const fixed = ['spec.consumerGroup: Invalid value', 'consumerGroup is fixed once it is set'];
+  it.each<[string, { readonly consumerGroup?: string }, object, Case[2]]>([
+    ['is set by the controller', {}, { consumerGroup: generated }, taken],
+    ['stays', { consumerGroup: 'mine' }, { consumerGroup: 'mine', consumers: 3 }, taken],
+    ['is another', { consumerGroup: 'mine' }, { consumerGroup: 'yours' }, fixed],
+    ['is taken out', { consumerGroup: 'mine' }, {}, fixed],
+    ['that the controller named is another', { consumerGroup: generated }, { consumerGroup: 'mine' }, fixed],
+    ['that the controller named is left out', { consumerGroup: generated }, { consumers: 3 }, taken],
+    ['that only looks so is left out', { consumerGroup: 'knative-kafka-source-mine' }, {}, fixed],
+  ])('KS-03 a consumer group %s: by replacing the whole', async (name, before, after, expected) => {
+    const source = named(`group-${name.replaceAll(' ', '-').toLowerCase()}`, before);
+    await kept(source);
+    const { metadata } = (await api.get(source)).body;
+    expectVerdict(await api.replace({ ...source, metadata, spec: { ...required, ...after } }), expected);
+  });
+
+  it('everything else may change', async () => {
+    const source = await kept(named('changes', { consumerGroup: 'mine' }));
+    const changes = { bootstrapServers: ['other:9092'], topics: ['other'], consumers: 0, initialOffset: 'earliest', ordering: 'unordered', delivery: { retry: 1 }, sink: { uri: 'http://other' }, ceOverrides: { extensions: { a: 'b' } }, net: { tls: { enable: true } } };
+    expectVerdict(await api.patch(source, { spec: changes }), taken);
+  });
+
+  it('KS-01: what is written in one version reads the same in the other, with every field that eventing-kafka-broker knows', async () => {
+    const destination = { ref: { apiVersion: 'v1', kind: 'Service', name: 'dead', namespace: 'default', address: 'http' }, uri: '/letters', CACerts: certificates, audience: 'dead/letters' };
+    const spec = {
+      bootstrapServers: ['a:9092', 'b:9092'],
+      topics: ['a', 'b'],
+      consumers: 4,
+      consumerGroup: 'mine',
+      initialOffset: 'earliest',
+      ordering: 'unordered',
+      delivery: { deadLetterSink: destination, retry: 5, backoffPolicy: 'linear', backoffDelay: 'PT0.5S', timeout: 'PT30S', retryAfterMax: 'PT2M', format: 'json' },
+      sink: destination,
+      ceOverrides: { extensions: { team: 'a' } },
+      net: {
+        sasl: { enable: true, type: reference('type'), user: reference('user'), password: { secretKeyRef: { name: 'kafka', key: 'password', optional: false } }, tokenProvider: reference('provider'), roleARN: reference('role') },
+        tls: { enable: true, caCert: reference('ca.crt'), cert: reference('tls.crt'), key: reference('tls.key') },
+      },
+    };
+    const status = {
+      observedGeneration: 1,
+      conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }],
+      consumers: 4,
+      selector: 'eventing.knative.dev/source=kafka-source-controller',
+      placements: [{ podName: 'kafka-source-dispatcher-0', vreplicas: 4, newer: 'a' }],
+      maxAllowedVReplicas: 10,
+      claims: 'a:0',
+      ceAttributes: [{ type: 'dev.knative.kafka.event', source: '/apis/v1/namespaces/default/kafkasources/stock#a' }],
+      sinkUri: 'http://dead/letters',
+      sinkCACerts: certificates,
+      sinkAudience: 'dead',
+      deadLetterSinkUri: 'http://dead/letters',
+      deadLetterSinkCACerts: certificates,
+      deadLetterSinkAudience: 'dead',
+      auth: { serviceAccountName: 'stock-oidc', serviceAccountNames: ['stock-oidc'] },
+      annotations: { 'kafka.eventing.knative.dev/topics': 'a,b' },
+      newer: { a: 1 },
+    };
+    const source = await kept(named('stock', spec));
+    expect(verdict(await api.patch(source, { status }, { subresource: 'status', dryRun: false }))).toBe(taken);
+    for (const read of [version, other]) {
+      const { body } = await api.get({ ...source, apiVersion: `sources.knative.dev/${read}` });
+      expect(body.apiVersion).toBe(`sources.knative.dev/${read}`);
+      expect(body.spec).toEqual(spec);
+      expect(body.status).toEqual(status);
+    }
+    // Written back in the other version, as a controller of that version does.
+    const inOther = { ...source, apiVersion: `sources.knative.dev/${other}` };
+    await api.patch(inOther, { spec: { consumers: 5 } }, { dryRun: false });
+    expect((await api.get(source)).body).toMatchObject({ spec: { ...spec, consumers: 5 }, status });
+  });
+
+  it('status is a part of its own', async () => {
+    const source = await kept(named('status'));
+    await api.patch(source, { status: { consumers: 1 }, spec: { consumers: 9 } }, { subresource: 'status', dryRun: false });
+    await api.patch(source, { status: { consumers: 7 }, spec: { ordering: 'unordered' } }, { dryRun: false });
+    const { body } = await api.get(source);
+    expect(body.spec).toEqual({ ...required, ...defaults, ordering: 'unordered' });
+    expect(body.status).toEqual({ consumers: 1 });
+  });
+});
+
+describe('KafkaSource by kubectl', () => {
+  const get = async (name: string): Promise<Json> => (await api.get(kafkaSource(name, {}))).body.spec as Json;
+
+  it.each(['v1beta1', 'v1'])('KS-10 kubectl scale: up, to nothing and back, of %s', async (version) => {
+    const name = `scaled-${version}`;
+    const source = await kept(kafkaSource(name, { consumers: 4 }));
+    const scale = (...args: string[]) => kubectl(cluster, ['scale', `kafkasources.${version}.sources.knative.dev/${name}`, '--namespace', 'default', ...args]);
+    for (const replicas of [25, 0, 8]) {
+      await scale(`--replicas=${replicas}`);
+      expect(await get(name)).toMatchObject({ consumers: replicas });
+    }
+    await expect(scale('--current-replicas=4', '--replicas=5')).rejects.toThrow('Expected replicas to be 4, was 8');
+    await expect(scale('--replicas=10001')).rejects.toThrow('should be less than or equal to 10000');
+    expect(await get(name)).toMatchObject({ consumers: 8 });
+
+    // What an autoscaler reads.
+    await api.patch(source, { status: { consumers: 7, selector: 'a=b' } }, { subresource: 'status', dryRun: false });
+    const read = JSON.parse(await kubectl(cluster, ['get', '--raw', `/apis/sources.knative.dev/${version}/namespaces/default/kafkasources/${name}/scale`])) as Json;
+    expect(read).toMatchObject({ kind: 'Scale', spec: { replicas: 8 }, status: { replicas: 7, selector: 'a=b' } });
+  });
+
+  it('applying a manifest without consumers and consumerGroup again leaves what others have set', async () => {
+    const manifest = JSON.stringify(kafkaSource('applied', {}));
+    const apply = () => kubectl(cluster, ['apply', '-f', '-'], manifest);
+    await apply();
+    await api.patch(kafkaSource('applied', {}), { spec: { consumers: 5, consumerGroup: 'knative-kafka-source-0c9f2f4e-7f3c-4a53-9d0a-5c6c51e3b1aa' } }, { dryRun: false });
+    expect(await apply()).toMatch(/unchanged$|configured$/m);
+    expect(await get('applied')).toMatchObject({ consumers: 5, consumerGroup: 'knative-kafka-source-0c9f2f4e-7f3c-4a53-9d0a-5c6c51e3b1aa' });
+  });
+
+  it('KS-01 columns, categories, and what describe shows', async () => {
+    const source = await kept(kafkaSource('shown', { topics: ['a', 'b'], consumers: 4, consumerGroup: 'mine' }));
+    const status = { consumers: 4, placements: [0, 1].map((pod) => ({ podName: `kafka-source-dispatcher-${pod}`, vreplicas: 2 })), conditions: [{ type: 'Ready', status: 'False', reason: 'SinkResolveFailed' }] };
+    await api.patch(source, { status }, { subresource: 'status', dryRun: false });
+    for (const kind of ['kafkasource', 'kafkasources.v1beta1.sources.knative.dev']) {
+      expect(await kubectl(cluster, ['get', kind, 'shown', '--namespace', 'default'])).toMatch(/^NAME +TOPICS +BOOTSTRAPSERVERS +READY +REASON +AGE\nshown +\["a","b"\] +\["kafka:9092"\] +False +SinkResolveFailed +\d+s\n$/);
+    }
+    expect(await kubectl(cluster, ['get', 'kafkasource', 'shown', '--namespace', 'default', '-o', 'wide'])).toMatch(/^NAME +TOPICS +BOOTSTRAPSERVERS +CONSUMERS +GROUP +READY +REASON +AGE\nshown .* 4 +mine +False/);
+    expect(await kubectl(cluster, ['describe', 'kafkasource', 'shown', '--namespace', 'default'])).toMatch(/Consumers: +4\n[^]*Status:[^]*Consumers: +4\n[^]*Placements:\n +Pod Name: +kafka-source-dispatcher-0\n +Vreplicas: +2\n +Pod Name: +kafka-source-dispatcher-1\n +Vreplicas: +2\n/);
+    for (const category of ['sources', 'eventing', 'knative', 'all']) {
+      expect(await kubectl(cluster, ['get', category, '--namespace', 'default', '-o', 'name'])).toContain('kafkasource.sources.knative.dev/shown');
+    }
   });
 });
 
@@ -665,8 +924,9 @@ describe('what each ServiceAccount may do', () => {
   /** undefined: all namespaces. */
   const all = undefined;
   const messaging = (plural: string) => `${plural}.messaging.knative.dev`;
+  const sources = 'kafkasources.sources.knative.dev';
   const controller = 'kafka-controller';
-  const [receiver, dispatcher] = ['kafka-channel-receiver', 'kafka-channel-dispatcher'];
+  const [receiver, dispatcher, sourceDispatcher] = ['kafka-channel-receiver', 'kafka-channel-dispatcher', 'kafka-source-dispatcher'];
 
   const rows: readonly Row[] = [
     // By itself get, list, watch, create and patch; the rest comes with the role that a stand-in for Knative Eventing needs.
@@ -679,6 +939,9 @@ describe('what each ServiceAccount may do', () => {
     [controller, messaging('channels'), all, 'get list watch patch'],
     [controller, `${messaging('channels')}/status`, all, 'get list watch patch'],
     [controller, `${messaging('channels')}/finalizers`, all, 'update'],
+    [controller, sources, all, 'get list watch patch'],
+    [controller, `${sources}/status`, all, 'get patch'],
+    [controller, `${sources}/finalizers`, all, 'update'],
     [controller, 'services', all, 'get list watch create patch delete'],
     [controller, 'events.events.k8s.io', elsewhere, 'create patch'],
     [controller, 'events', elsewhere, none],
@@ -686,33 +949,43 @@ describe('what each ServiceAccount may do', () => {
     [controller, 'deployments.apps', system, 'get list watch create patch delete'],
     [controller, 'deployments.apps', elsewhere, none],
     [controller, 'deployments.apps', all, none],
-    [controller, 'statefulsets.apps', system, none],
+    [controller, 'statefulsets.apps', system, 'get list watch create patch delete'],
+    [controller, 'statefulsets.apps', elsewhere, none],
     [controller, 'secrets', system, read],
-    [controller, 'secrets', elsewhere, none],
-    [controller, 'secrets', all, none],
+    // Those that sources name, one by one; nobody can grant what he does not hold.
+    [controller, 'secrets', elsewhere, 'get'],
+    [controller, 'secrets', all, 'get'],
     [controller, 'configmaps', system, read],
     [controller, 'configmaps', elsewhere, none],
     [controller, 'leases.coordination.k8s.io', system, 'get list watch create update patch', 'kafka-controller'],
     [controller, 'leases.coordination.k8s.io', system, 'get list watch create', 'eventing-controller.some.bucket'],
     [controller, 'leases.coordination.k8s.io', elsewhere, none, 'kafka-controller'],
-    [controller, 'pods', system, none],
+    [controller, 'pods', system, read],
+    [controller, 'pods', elsewhere, none],
     [controller, 'pods/exec', system, none],
     [controller, 'serviceaccounts/token', system, none],
     [controller, 'nodes', all, none],
     [controller, 'namespaces', all, none],
     [controller, 'clusterroles.rbac.authorization.k8s.io', all, none],
-    [controller, 'roles.rbac.authorization.k8s.io', system, none],
+    [controller, 'roles.rbac.authorization.k8s.io', all, 'get create patch delete'],
+    [controller, 'rolebindings.rbac.authorization.k8s.io', all, 'get create patch delete'],
     [controller, 'validatingadmissionpolicies.admissionregistration.k8s.io', all, none],
-    ...[receiver, dispatcher].flatMap((account): Row[] => [
-      [account, messaging('kafkachannels'), all, read],
+    ...[receiver, dispatcher, sourceDispatcher].flatMap((account): Row[] => [
+      [account, messaging('kafkachannels'), all, account === sourceDispatcher ? none : read],
+      [account, sources, all, account === sourceDispatcher ? read : none],
+      [account, `${sources}/status`, all, none],
+      [account, `${sources}/finalizers`, all, none],
       [account, `${messaging('kafkachannels')}/status`, all, none],
       [account, `${messaging('kafkachannels')}/finalizers`, all, none],
       [account, messaging('subscriptions'), all, account === dispatcher ? read : none],
       [account, `${messaging('subscriptions')}/status`, all, none],
       [account, messaging('channels'), all, none],
-      [account, 'configmaps', system, read],
+      [account, 'configmaps', system, account === sourceDispatcher ? none : read],
+      [account, 'configmaps', system, read, 'config-kafka-features'],
       [account, 'configmaps', elsewhere, none],
       [account, 'configmaps', all, none],
+      // A source's Secrets come with a Role in its namespace.
+      [account, 'secrets', elsewhere, none],
       [account, 'secrets', system, none],
       [account, 'secrets', all, none],
       [account, 'services', all, none],
@@ -733,17 +1006,19 @@ describe('what each ServiceAccount may do', () => {
     expect(found.join(' ')).toBe(allowed);
   });
 
-  it('no role of ours has a wildcard, and none that holds everywhere names Secrets', async () => {
+  it('no role of ours has a wildcard, and only the controller gets Secrets everywhere, which it cannot list', async () => {
     const ours = /^(kafka-|addressable-resolver$|channelable-manipulator$|service-addressable-resolver$|channel-addressable-resolver$)/;
     interface Role { metadata: { name: string }; rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[] }
     const roles = async (kind: string) => (JSON.parse(await kubectl(cluster, ['get', kind, '--all-namespaces', '-o', 'json'])) as { items: Role[] }).items.filter(({ metadata }) => ours.test(metadata.name));
     const [clusterRoles, namespaced] = [await roles('clusterroles'), await roles('roles')];
-    expect(clusterRoles).toHaveLength(11);
-    expect(namespaced).toHaveLength(3);
+    expect(clusterRoles).toHaveLength(13);
+    expect(namespaced).toHaveLength(4);
     for (const { metadata, rules } of [...clusterRoles, ...namespaced]) {
       for (const rule of rules) expect([metadata.name, ...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
     }
-    for (const { rules } of clusterRoles) expect(rules.flatMap(({ resources }) => resources)).not.toContain('secrets');
+    // But one: by name, and only to get it.
+    const naming = clusterRoles.flatMap(({ metadata, rules }) => rules.filter(({ resources }) => resources.includes('secrets')).map(({ verbs }) => [metadata.name, ...verbs]));
+    expect(naming).toEqual([[controller, 'get']]);
   });
 
   it('the controller finds out about Knative Eventing and about addresses of any kind, by kubectl auth can-i', async () => {
@@ -784,8 +1059,14 @@ describe('workloads and examples', () => {
     expect(stdout).toMatch(/subscription\.messaging\.knative\.dev\/[\w-]+ created/);
   });
 
-  it('applying the example again changes nothing', async () => {
-    const printed = await kubectl(cluster, ['apply', '-f', join(root, 'examples/cluster')]);
+  it.each(['examples/kafka-source', 'examples/kafka-source/secured'])('kubectl apply -f %s', async (example) => {
+    const { code, stdout, stderr } = await cluster.kubectl(['apply', '-f', join(root, example)]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/kafkasource\.sources\.knative\.dev\/[\w-]+ created/);
+  });
+
+  it.each(['examples/cluster', 'examples/kafka-source'])('applying %s again changes nothing', async (example) => {
+    const printed = await kubectl(cluster, ['apply', '-f', join(root, example)]);
     for (const line of printed.trim().split('\n')) expect(line).toMatch(/ unchanged$/);
   });
 });

@@ -255,7 +255,7 @@ async function read({ topic, partitions, stored }: Inheritance, groupId: string,
   const total = (): number => [...came.values()].reduce((sum, { length }) => sum + length, 0);
   const member = kafka.createGroupMember({
     groupId,
-    topic,
+    topics: [topic],
     fetchBytesPerPartition: 1024 * 1024,
     sessionTimeoutMs: 6_000,
     revokeTimeoutMs: 1_000,

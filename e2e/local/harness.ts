@@ -107,7 +107,7 @@ export class World {
     if (wanted === 0) return found;
     const member = this.#client.createGroupMember({
       groupId,
-      topic,
+      topics: [topic],
       fetchBytesPerPartition: 1024 * 1024,
       sessionTimeoutMs: 6_000,
       revokeTimeoutMs: 1_000,

@@ -11,7 +11,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parse } from 'yaml';
 
 /** Constant in the generated file and the file its schema comes from. */
-const sources = { kafkaChannelSchema: 'kafka-channel.yaml', subscriptionSchema: 'subscription.yaml', channelSchema: 'channel.yaml' };
+const sources = {
+  kafkaChannelSchema: 'kafka-channel.yaml',
+  kafkaSourceSchema: 'kafka-source.yaml',
+  subscriptionSchema: 'subscription.yaml',
+  channelSchema: 'channel.yaml',
+};
 
 /** Inside the chart, because Helm reads no file outside of it. */
 const folder = 'helm/knative-kafka/files/crds';

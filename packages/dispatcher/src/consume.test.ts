@@ -1,17 +1,21 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { decodeKafkaEvent, defaultDelivery, Fault, type IncomingRecord } from '@knative-kafka/common/core';
+import { defaultDelivery, Fault, type DeliveryOrder, type IncomingRecord } from '@knative-kafka/common/core';
 import type { AssignedPartition, CommitOffset, GroupMember, GroupMemberHandlers, Logger } from '@knative-kafka/common/io';
 import { ConsumerGroup } from './consume.ts';
+import type { DeadLetter } from './core/dead-letter-record.ts';
 import type { DesiredConsumer } from './core/desired-consumers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
 
 const kafkaAway = new Fault('KAFKA_UNAVAILABLE', 'no broker', { retriable: true });
 const desired: DesiredConsumer = {
   groupId: 'group',
-  topic: 't',
-  channel: 'shop/orders',
-  subscription: 'all',
+  topics: ['t'],
+  owner: { channel: 'shop/orders', subscription: 'all' },
   order: 'ordered',
+  initialOffset: 'latest',
+  memberId: undefined,
+  kafka: undefined,
+  source: undefined,
   destination: { subscriber: { uri: 'http://here/' }, reply: undefined, deadLetterSink: undefined, keepsUndeliverable: false, namespace: 'shop', delivery: defaultDelivery },
 };
 
@@ -19,6 +23,7 @@ function record(offset: number): IncomingRecord {
   const headers = [['ce_specversion', '1.0'], ['ce_id', String(offset)], ['ce_source', '/s'], ['ce_type', 't']] as const;
   return { offset: BigInt(offset), key: null, value: null, headers: headers.map(([name, value]) => [name, Buffer.from(value)]), timestampMs: 0 };
 }
+const to = (change: Partial<DesiredConsumer['destination']>): DesiredConsumer => ({ ...desired, destination: { ...desired.destination, ...change } });
 const kept = (...partitions: number[]): AssignedPartition[] => partitions.map((partition) => ({ topic: 't', partition, kept: true }));
 const fresh = (...partitions: number[]): AssignedPartition[] => partitions.map((partition) => ({ topic: 't', partition, kept: false }));
 
@@ -56,7 +61,7 @@ class FakeMember implements GroupMember {
   }
 }
 
-function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] as (Fault | undefined)[], offsetFaults = [] as (Fault | undefined)[] } = {}) {
+function setUp({ change = {}, destination = {}, kafkaKnown, order = desired.order, commitIntervalMs = 0, startFaults = [], offsetFaults = [] }: { readonly change?: Partial<DesiredConsumer>; readonly destination?: Partial<DesiredConsumer['destination']>; readonly kafkaKnown?: Promise<undefined>; readonly order?: DeliveryOrder; readonly commitIntervalMs?: number; readonly startFaults?: (Fault | undefined)[]; readonly offsetFaults?: (Fault | undefined)[] } = {}) {
   const did: string[] = [];
   const members: FakeMember[] = [];
   const sleeps: number[] = [];
@@ -65,17 +70,20 @@ function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] a
   const count = (name: string) => ({ inc: () => { counted[name] = (counted[name] ?? 0) + 1; } });
   const waiting = new Map<string, (answer: DeliveryAnswer) => void>();
   const logged: string[] = [];
+  const letters: DeadLetter[] = [];
+  const sentHeaders: (readonly string[])[] = [];
   const log = Object.fromEntries(['error', 'warn', 'info', 'debug'].map((level) => [level, (_: unknown, message: string) => logged.push(message)])) as unknown as Logger;
   let isSendBroken = false;
-  const consumer = new ConsumerGroup({ ...desired, order }, {
-    createGroupMember: (groupId, topic, handlers) => {
-      expect([groupId, topic]).toEqual(['group', 't']);
+  const consumer = new ConsumerGroup({ ...to(destination), order, ...change }, {
+    kafkaKnown,
+    createGroupMember: ({ groupId, topics }, handlers) => {
+      expect([groupId, topics]).toEqual(['group', change.topics ?? desired.topics]);
       members.push(new FakeMember(handlers, did, startFaults.shift()));
       return members.at(-1)!;
     },
     admin: {
       commitInitialOffsets: (groupId, topic, from) => {
-        did.push(`offsets ${groupId} ${topic} ${from}`);
+        did.push(`offsets ${groupId} ${topic} ${JSON.stringify(from)}`);
         const fault = offsetFaults.shift();
         return fault === undefined ? Promise.resolve([]) : Promise.reject(fault);
       },
@@ -83,7 +91,8 @@ function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] a
     dispatchIo: {
       send: ({ uri, headers }) => {
         if (isSendBroken) throw new TypeError('a bug');
-        const id = headers[headers.indexOf('ce-id') + 1]!;
+        const id = decodeURIComponent(headers[headers.indexOf('ce-id') + 1]!);
+        sentHeaders.push([...headers]);
         did.push(`send ${id}${uri === 'http://here/' ? '' : ` to ${uri}`}`);
         return new Promise((resolve) => waiting.set(id, resolve));
       },
@@ -96,9 +105,10 @@ function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] a
       random: () => 0,
       now: () => 0,
       longestDelayMs: 300_000,
-      readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
     },
-    keep: ({ record: { offset }, reason }) => {
+    keep: (letter) => {
+      letters.push(letter);
+      const { record: { offset }, reason } = letter;
       did.push(`keep ${offset} ${reason}`);
       return Promise.resolve(true);
     },
@@ -122,10 +132,10 @@ function setUp({ order = desired.order, commitIntervalMs = 0, startFaults = [] a
   }, { commitIntervalMs, maxInFlight: 100 });
   const turns = async (): Promise<void> => { for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve)); };
   return {
-    consumer, did, members, sleeps, counted, lanes, turns, logged,
+    consumer, did, members, sleeps, counted, lanes, turns, logged, letters, sentHeaders,
     breakSend: () => { isSendBroken = true; },
-    answer: async (offset: number, status = 200) => {
-      waiting.get(String(offset))!({ status, retryAfter: undefined });
+    answer: async (id: number | string, status = 200) => {
+      waiting.get(String(id))!({ status, retryAfter: undefined });
       await turns();
     },
     /** Running, with these partitions; what led there is forgotten. */
@@ -145,7 +155,7 @@ describe('a consumer group joins', () => {
     consumer.start();
     expect([consumer.hasInitialOffsets, consumer.isReady]).toEqual([false, false]);
     await turns();
-    expect(did).toEqual(['offsets group t latest', 'start']);
+    expect(did).toEqual(['offsets group t "latest"', 'start']);
     expect([consumer.hasInitialOffsets, consumer.isReady]).toEqual([true, false]);
     members[0]!.handlers.assigned(fresh(0));
     expect(consumer.isReady).toBe(true);
@@ -156,7 +166,7 @@ describe('a consumer group joins', () => {
     consumer.start();
     await turns();
     await turns();
-    expect(did).toEqual(['offsets group t latest', 'offsets group t latest', 'offsets group t latest', 'start', 'close', 'start']); // offsets once fixed are left alone
+    expect(did).toEqual(['offsets group t "latest"', 'offsets group t "latest"', 'offsets group t "latest"', 'start', 'close', 'start']); // offsets once fixed are left alone
     expect(sleeps).toEqual([200, 400, 800]);
     expect(logged).toEqual(['consumer group not joined, trying again']);
   });
@@ -318,7 +328,7 @@ describe('deliveries', () => {
     const { consumer, did, members, joined, answer } = setUp();
     const member = await joined(0);
     member.records(0, 0, 1);
-    consumer.setDestination({ ...desired.destination, subscriber: { uri: 'http://there/' } });
+    consumer.update(to({ subscriber: { uri: 'http://there/' } }));
     await answer(0, 503);
     await answer(0);
     expect(did).toEqual(['send 0', 'send 0 to http://there/', 'send 1 to http://there/', 'commit 0@1']);
@@ -396,7 +406,7 @@ describe('partitions that are to move', () => {
 
   it('end their waits for a retry at once, and settle nothing of it', async () => {
     const { consumer, did, joined, answer } = setUp();
-    consumer.setDestination({ ...desired.destination, delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } });
+    consumer.update(to({ delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } }));
     const member = await joined(0);
     member.records(0, 7);
     await answer(7, 503);
@@ -446,7 +456,7 @@ describe('stopping', () => {
 
   it('does not wait for the next try of what failed', async () => {
     const { consumer, did, joined, answer } = setUp();
-    consumer.setDestination({ ...desired.destination, delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } });
+    consumer.update(to({ delivery: { ...defaultDelivery, backoffDelayMs: 100_000 } }));
     const member = await joined(0);
     member.records(0, 0);
     await answer(0, 503);
@@ -484,6 +494,119 @@ describe('stopping', () => {
     consumer.start();
     await consumer.stop(drainTimeoutMs);
     await turns();
-    expect(did).toEqual(['offsets group t latest']);
+    expect(did).toEqual(['offsets group t "latest"']);
+  });
+});
+
+describe('a consumer group of a KafkaSource', () => {
+  const events = { namespace: 'shop', name: 'numbers', keyType: 'string', extensions: [] } as const;
+  const ofSource: Partial<DesiredConsumer> = { topics: ['t', 'u'], owner: { source: 'shop/numbers' }, initialOffset: 'earliest', source: { events, vreplicas: 1, eventsPerSecond: undefined } };
+  const wanted = { ...desired, ...ofSource };
+  const assigned = (...topics: readonly string[]): AssignedPartition[] => topics.map((topic) => ({ topic, partition: 0, kept: false }));
+
+  it('begins in all of its topics where the source says', async () => {
+    const { consumer, did, turns } = setUp({ change: { ...ofSource, initialOffset: { timestampMs: 5 } } });
+    consumer.start();
+    await turns();
+    expect(did).toEqual(['offsets group t {"timestampMs":5}', 'offsets group u {"timestampMs":5}', 'start']);
+  });
+
+  it('commits no initial offsets where somebody else has', async () => {
+    const { consumer, did, turns } = setUp({ change: { ...ofSource, initialOffset: undefined } });
+    expect(consumer.hasInitialOffsets).toBe(true);
+    consumer.start();
+    await turns();
+    expect(did).toEqual(['start']);
+  });
+
+  it('has partitions of the same number in several topics, each with its own events, commits and lag', async () => {
+    const { consumer, did, members, turns, answer, lanes } = setUp({ change: ofSource });
+    consumer.start();
+    await turns();
+    did.length = 0;
+    const { handlers } = members[0]!;
+    handlers.assigned(assigned('t', 'u'));
+    expect([lanes.now, consumer.partitions]).toEqual([2, 2]);
+    handlers.records({ topic: 't', partition: 0 }, [{ ...record(1), headers: [] }], 10n);
+    handlers.records({ topic: 'u', partition: 0 }, [{ ...record(7), headers: [] }], 8n);
+    expect(did).toEqual(['send partition:0/offset:1', 'send partition:0/offset:7']);
+    await answer('partition:0/offset:7');
+    expect(did.at(-1)).toBe('commit 0@8');
+    expect(consumer.lag()).toEqual([{ topic: 't', partition: 0, lag: 9 }, { topic: 'u', partition: 0, lag: 0 }]);
+    handlers.offsetReset({ topic: 'u', partition: 0 });
+    await handlers.revoking([{ topic: 'u', partition: 0 }]);
+    await answer('partition:0/offset:1');
+    expect(did.at(-1)).toBe('commit 0@2');
+  });
+
+  it('makes events as the source has it at that moment', async () => {
+    const { consumer, sentHeaders, members, turns, answer } = setUp({ change: ofSource });
+    consumer.start();
+    await turns();
+    members[0]!.handlers.assigned(assigned('t'));
+    members[0]!.records(0, 1, 2);
+    consumer.update({ ...wanted, source: { ...wanted.source!, events: { ...events, extensions: [['team', 'a']] } } });
+    await answer(1);
+    await answer(2);
+    expect(sentHeaders.map((headers) => headers.includes('ce-team'))).toEqual([false, true]);
+  });
+
+  it('keeps the event that a record is, which tells of its origin, and of a bug the record itself', async () => {
+    const { consumer, letters, members, turns, answer, breakSend } = setUp({ change: ofSource, destination: { keepsUndeliverable: true } });
+    consumer.start();
+    await turns();
+    members[0]!.handlers.assigned(assigned('u'));
+    const plain = { ...record(1), key: Buffer.from('k'), headers: [] };
+    members[0]!.handlers.records({ topic: 'u', partition: 0 }, [plain], 2n);
+    await answer('partition:0/offset:1', 400);
+    expect(letters[0]).toMatchObject({ topic: 'u', partition: 0, channel: 'shop/numbers', subscription: 'numbers', reason: 'status-400' });
+    expect(letters[0]!.record.key).toEqual(Buffer.from('k'));
+    expect(Object.fromEntries(letters[0]!.record.headers.map(([name, value]) => [name, String(value)]))).toMatchObject({ ce_type: 'dev.knative.kafka.event', ce_id: 'partition:0/offset:1', ce_key: 'k' });
+    breakSend();
+    members[0]!.handlers.records({ topic: 'u', partition: 0 }, [{ ...plain, offset: 2n }], 3n);
+    await turns();
+    expect(letters[1]!.record.headers).toEqual([]);
+  });
+
+  it('keeps to its rate limit while there is one', async () => {
+    const { consumer, did, members, turns } = setUp({ change: { ...ofSource, order: 'unordered', source: { ...wanted.source!, eventsPerSecond: 1 } } });
+    consumer.start();
+    await turns();
+    did.length = 0;
+    members[0]!.handlers.assigned(assigned('t'));
+    members[0]!.records(0, 1, 2, 3, 4);
+    await vi.waitFor(() => expect(did).toHaveLength(1));
+    expect([consumer.rateLimitWaiting, consumer.inFlight]).toEqual([3, 4]);
+    consumer.update({ ...wanted, order: 'unordered' });
+    await turns();
+    expect(did).toEqual(['send 1', 'send 2', 'send 3', 'send 4']);
+    expect([consumer.rateLimitWaiting, consumer.rateLimitWaitSeconds > 0]).toEqual([0, true]);
+  });
+
+  it('waits for its turn no longer once it is stopped', async () => {
+    const { consumer, did, members, turns } = setUp({ change: { ...ofSource, order: 'unordered', source: { ...wanted.source!, eventsPerSecond: 1 } } });
+    consumer.start();
+    await turns();
+    did.length = 0;
+    members[0]!.handlers.assigned(assigned('t'));
+    members[0]!.records(0, 1, 2);
+    await consumer.stop(60_000);
+    expect(did).toEqual(['close']);
+    expect(consumer.results.delivered).toBe(0);
+  });
+
+  it('is built only when it is known how to reach its Kafka, and says why it is not joined', async () => {
+    const known = Promise.withResolvers<undefined>();
+    const { consumer, did, turns, members } = setUp({ change: { ...ofSource, initialOffset: undefined }, kafkaKnown: known.promise, startFaults: [new Fault('SETTINGS_INVALID', 'no such Secret', { retriable: true })] });
+    consumer.start();
+    await turns();
+    expect([did, consumer.trouble]).toEqual([[], undefined]);
+    known.resolve(undefined);
+    await turns();
+    expect(did[0]).toBe('start');
+    expect(consumer.trouble).toBe('no such Secret');
+    await turns();
+    members.at(-1)!.handlers.assigned(assigned('t'));
+    expect([consumer.isReady, consumer.trouble]).toEqual([true, undefined]);
   });
 });

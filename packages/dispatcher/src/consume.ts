@@ -5,21 +5,25 @@
  * (at most once per interval, never past an unsettled record), when a rebalance begins, and at the end. A member that
  * died is built anew; a changed destination takes effect without leaving the group.
  */
-import type { Fault, TopicPartition } from '@knative-kafka/common/core';
-import { commitMetadataLimitBytes, type Admin, type AssignedPartition, type GroupMember, type GroupMemberHandlers, type Logger } from '@knative-kafka/common/io';
+import { decodeKafkaEvent, describeError, type EventError, type Fault, type IncomingRecord, type StoredEvent, type TopicPartition } from '@knative-kafka/common/core';
+import { commitMetadataLimitBytes, PartitionMap, type Admin, type AssignedPartition, type GroupMember, type GroupMemberHandlers, type Logger } from '@knative-kafka/common/io';
 import { errorData, shownUri } from './core/dead-letter.ts';
 import type { DeadLetter } from './core/dead-letter-record.ts';
-import type { DesiredConsumer, Destination } from './core/desired-consumers.ts';
+import type { DesiredConsumer, Destination, SourceSettings } from './core/desired-consumers.ts';
 import { InFlightLimit } from './core/in-flight-limit.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
+import { eventRecord, sourceEvent } from './core/source-event.ts';
 import { dispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type Role, type Undeliverable } from './dispatch.ts';
 import { PartitionLane } from './partition-lane.ts';
 import type { ConsumerMetrics } from './io/dispatcher-metrics.ts';
+import { RateLeases } from './io/rate-leases.ts';
 
 export interface ConsumeIo {
-  readonly createGroupMember: (groupId: string, topic: string, handlers: GroupMemberHandlers) => GroupMember;
+  readonly createGroupMember: (desired: DesiredConsumer, handlers: GroupMemberHandlers) => GroupMember;
   readonly admin: Pick<Admin, 'commitInitialOffsets'>;
-  readonly dispatchIo: Omit<DispatchIo, 'onAttempt' | 'onReply' | 'keep'>;
+  /** Resolves when it is known how to reach Kafka, or why that is not known yet. */
+  readonly kafkaKnown?: Promise<void> | undefined;
+  readonly dispatchIo: Omit<DispatchIo, 'readEvent' | 'onAttempt' | 'onReply' | 'keep' | 'rateLimit'>;
   /** Stores in the dead letter topic, however long that takes. @returns false when the signal ended it */
   readonly keep: (letter: DeadLetter, signal: AbortSignal) => Promise<boolean>;
   readonly metrics: ConsumerMetrics;
@@ -33,6 +37,11 @@ export interface ConsumeLimits {
   readonly commitIntervalMs: number;
   /** Deliveries under way at a time, of all partitions together. */
   readonly maxInFlight: number;
+}
+
+/** Records of a partition that have no outcome yet. */
+export interface PartitionLag extends TopicPartition {
+  readonly lag: number;
 }
 
 const firstRebuildDelayMs = 200;
@@ -71,18 +80,24 @@ class Failing {
 }
 
 export class ConsumerGroup {
+  /** As it was started. */
   readonly desired: DesiredConsumer;
-  #destination: Destination;
+  /** As it is wanted now: `isSameConsumer` as `desired`. */
+  #current: DesiredConsumer;
   /** Asked for every attempt. */
-  readonly #currentDestination = (): Destination => this.#destination;
+  readonly #currentDestination = (): Destination => this.#current.destination;
+  /** Of a KafkaSource; undefined while there is no limit. */
+  #rateLeases: RateLeases | undefined;
   readonly #inFlightLimit: InFlightLimit;
   readonly #io: ConsumeIo;
   readonly #limits: ConsumeLimits;
   #member: GroupMember | undefined;
-  #lanes = new Map<number, PartitionLane>();
+  #lanes = new PartitionMap<PartitionLane>();
   #failures = 0;
+  /** Why the group is not joined. */
+  #trouble: string | undefined;
   #isStopping = false;
-  #hasInitialOffsets = false;
+  #hasInitialOffsets: boolean;
   #isJoined = false;
   readonly #failing = { 'subscriber': new Failing(), 'reply': new Failing(), 'dead-letter-sink': new Failing() } satisfies Record<Role, Failing>;
   readonly #outcomes = { 'delivered': 0, 'dead-lettered': 0, 'kept': 0, 'dropped': 0 };
@@ -92,13 +107,17 @@ export class ConsumerGroup {
   #lastCommitAt = 0;
   #isCommitRefused = false;
   readonly #ended = new AbortController();
+  /** Of limits that are no more. */
+  #rateLimitWaitedMs = 0;
 
   constructor(desired: DesiredConsumer, io: ConsumeIo, limits: ConsumeLimits) {
     this.desired = desired;
-    this.#destination = desired.destination;
+    this.#current = desired;
+    this.#hasInitialOffsets = desired.initialOffset === undefined;
     this.#io = io;
     this.#limits = limits;
     this.#inFlightLimit = new InFlightLimit(limits.maxInFlight);
+    this.#followRate();
   }
 
   /** Whether records are (or would be) delivered: offsets fixed, group joined. */
@@ -111,10 +130,35 @@ export class ConsumerGroup {
     return this.#hasInitialOffsets;
   }
 
-  lag(): ReadonlyMap<number, number> {
-    const lag = new Map<number, number>();
-    for (const lane of this.#lanes.values()) if (lane.lag !== undefined) lag.set(lane.partition, lane.lag);
-    return lag;
+  /** Why the group is not joined, where that has been tried; undefined while it is. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Of a KafkaSource, as it is wanted now. */
+  get source(): SourceSettings | undefined {
+    return this.#current.source;
+  }
+
+  /** Of the partitions that this member has, those whose end is known. */
+  lag(): readonly PartitionLag[] {
+    const lags: PartitionLag[] = [];
+    for (const { topic, partition, lag } of this.#lanes.values()) if (lag !== undefined) lags.push({ topic, partition, lag });
+    return lags;
+  }
+
+  get partitions(): number {
+    return this.#lanes.size;
+  }
+
+  /** How long deliveries have waited for the rate limit, one beside the other. */
+  get rateLimitWaitSeconds(): number {
+    return this.#rateLimitWaitedMs / 1000 + (this.#rateLeases === undefined ? 0 : this.#rateLeases.waitedMs / 1000);
+  }
+
+  /** Deliveries that wait for the rate limit. */
+  get rateLimitWaiting(): number {
+    return this.#rateLeases?.waiting ?? 0;
   }
 
   /** Deliveries that have a place: an attempt is under way. */
@@ -145,9 +189,26 @@ export class ConsumerGroup {
     return { delivered, deadLettered, kept, dropped, failing: this.#failing.subscriber.reason };
   }
 
-  /** Takes effect at the next attempt of each record. */
-  setDestination(destination: Destination): void {
-    this.#destination = destination;
+  /**
+   * Takes effect at the next attempt of each record.
+   * @param wanted `isSameConsumer` as `desired`
+   */
+  update(wanted: DesiredConsumer): void {
+    this.#current = wanted;
+    this.#followRate();
+  }
+
+  #followRate(): void {
+    const eventsPerSecond = this.#isStopping ? undefined : this.#current.source?.eventsPerSecond;
+    if (eventsPerSecond !== undefined) {
+      if (this.#rateLeases === undefined) this.#rateLeases = new RateLeases(eventsPerSecond);
+      else this.#rateLeases.setRate(eventsPerSecond);
+    } else if (this.#rateLeases !== undefined) {
+      const leases = this.#rateLeases;
+      this.#rateLeases = undefined;
+      leases.close();
+      this.#rateLimitWaitedMs += leases.waitedMs;
+    }
   }
 
   /** Starts and keeps trying until `stop`; never rejects. */
@@ -156,20 +217,18 @@ export class ConsumerGroup {
   }
 
   async #build(): Promise<void> {
-    const { groupId, topic, subscription, channel } = this.desired;
+    const { groupId, owner } = this.desired;
     let member: GroupMember | undefined;
     try {
-      if (!this.#hasInitialOffsets) {
-        await this.#io.admin.commitInitialOffsets(groupId, topic, 'latest');
-        this.#hasInitialOffsets = true;
-      }
+      if (this.#io.kafkaKnown !== undefined) await this.#io.kafkaKnown;
+      await this.#commitInitialOffsets();
       if (this.#isStopping) return;
-      member = this.#io.createGroupMember(groupId, topic, {
+      member = this.#io.createGroupMember(this.desired, {
         rebalancing: () => this.#onRebalancing(),
         revoking: (partitions) => this.#onRevoking(partitions),
         assigned: (partitions) => this.#onAssigned(partitions),
-        records: ({ partition }, records, highWatermark) => this.#lanes.get(partition)?.add(records, highWatermark),
-        offsetReset: ({ partition }) => this.#onOffsetReset(partition),
+        records: ({ topic, partition }, records, highWatermark) => this.#lanes.get(topic, partition)?.add(records, highWatermark),
+        offsetReset: (partition) => this.#onOffsetReset(partition),
         lost: (fault) => this.#onLost(fault),
       });
       this.#member = member;
@@ -177,10 +236,18 @@ export class ConsumerGroup {
     } catch (error) {
       if (member !== undefined && this.#member !== member) return; // its loss was told before, and has been seen to
       this.#member = undefined;
+      this.#trouble = describeError(error);
       await member?.close(); // before the next one, which may have its name
-      if (this.#failures === 0 && !this.#isStopping) this.#io.log.warn({ channel, subscription, groupId, err: error }, 'consumer group not joined, trying again');
+      if (this.#failures === 0 && !this.#isStopping) this.#io.log.warn({ ...owner, groupId, err: error }, 'consumer group not joined, trying again');
       this.#rebuildLater();
     }
+  }
+
+  async #commitInitialOffsets(): Promise<void> {
+    const { groupId, topics, initialOffset } = this.desired;
+    if (this.#hasInitialOffsets || initialOffset === undefined || this.#isStopping) return;
+    for (const topic of topics) await this.#io.admin.commitInitialOffsets(groupId, topic, initialOffset);
+    this.#hasInitialOffsets = true;
   }
 
   #rebuildLater(): void {
@@ -199,7 +266,7 @@ export class ConsumerGroup {
 
   async #onRevoking(partitions: readonly TopicPartition[]): Promise<void> {
     this.#startRebalance();
-    const lanes = partitions.map(({ partition }) => this.#lanes.get(partition)).filter((lane) => lane !== undefined);
+    const lanes = partitions.map(({ topic, partition }) => this.#lanes.get(topic, partition)).filter((lane) => lane !== undefined);
     await Promise.all(lanes.map((lane) => lane.drain()));
     await this.#commit();
   }
@@ -210,42 +277,47 @@ export class ConsumerGroup {
   }
 
   #onAssigned(partitions: readonly AssignedPartition[]): void {
-    const { channel, subscription } = this.desired;
     if (this.#rebalancingSince !== undefined) this.#io.metrics.rebalanceSeconds.observe((performance.now() - this.#rebalancingSince) / 1000);
     this.#rebalancingSince = undefined;
     const before = this.#lanes;
-    this.#lanes = new Map();
-    for (const { partition, kept, metadata } of partitions) {
-      const lane = before.get(partition);
+    this.#lanes = new PartitionMap();
+    for (const assigned of partitions) {
+      const { topic, partition, kept } = assigned;
+      const lane = before.get(topic, partition);
       if (lane !== undefined && kept) {
-        before.delete(partition);
-        this.#lanes.set(partition, lane);
-      } else if (!this.#isStopping) this.#lanes.set(partition, this.#createLane({ partition, metadata })); // else it is the next member's
+        before.delete(topic, partition);
+        this.#lanes.set(topic, partition, lane);
+      } else if (!this.#isStopping) this.#lanes.set(topic, partition, this.#createLane(assigned)); // else it is the next member's
     }
     for (const lane of before.values()) this.#stopLane(lane);
     for (const lane of this.#lanes.values()) lane.proceed();
     this.#failures = 0;
+    this.#trouble = undefined;
     this.#isJoined = true;
-    this.#io.log.info({ channel, subscription, partitions: partitions.map((entry) => entry.partition) }, 'partitions assigned');
+    this.#io.log.info({ ...this.desired.owner, partitions: this.#shownPartitions(partitions) }, 'partitions assigned');
   }
 
-  #onOffsetReset(partition: number): void {
-    const { channel, subscription } = this.desired;
+  /** Numbers, with their topics where there can be several. */
+  #shownPartitions(partitions: readonly TopicPartition[]): readonly (number | string)[] {
+    return partitions.map(({ topic, partition }) => (this.desired.source === undefined ? partition : `${topic}/${partition}`));
+  }
+
+  #onOffsetReset({ topic, partition }: TopicPartition): void {
     this.#io.metrics.offsetResets.inc();
-    this.#io.log.error({ channel, subscription, partition }, 'committed offset is outside the log, going on with the oldest record');
-    const lane = this.#lanes.get(partition);
+    this.#io.log.error({ ...this.desired.owner, topic, partition }, 'committed offset is outside the log, going on with the oldest record');
+    const lane = this.#lanes.get(topic, partition);
     if (lane !== undefined) this.#stopLane(lane);
-    this.#lanes.delete(partition);
-    if (!this.#isStopping) this.#lanes.set(partition, this.#createLane({ partition }));
+    this.#lanes.delete(topic, partition);
+    if (!this.#isStopping) this.#lanes.set(topic, partition, this.#createLane({ topic, partition }));
   }
 
   #onLost(fault: Fault): void {
-    const { channel, subscription } = this.desired;
     const member = this.#member;
     this.#member = undefined;
     this.#isJoined = false;
+    this.#trouble = describeError(fault);
     this.#rebalancingSince = undefined;
-    this.#io.log.warn({ channel, subscription, err: fault }, 'consumer group membership lost, building a new one');
+    this.#io.log.warn({ ...this.desired.owner, err: fault }, 'consumer group membership lost, building a new one');
     for (const lane of this.#lanes.values()) this.#stopLane(lane);
     this.#lanes.clear();
     // The next member may have its name: what this one still tells the group must not be taken for the next one's.
@@ -254,20 +326,23 @@ export class ConsumerGroup {
 
   // --- lanes -------------------------------------------------------------------------------------------------------
 
-  #createLane({ partition, metadata }: Pick<AssignedPartition, 'partition' | 'metadata'>): PartitionLane {
+  #createLane({ topic, partition, metadata }: TopicPartition & Pick<AssignedPartition, 'metadata'>): PartitionLane {
     this.#io.onLanes(1);
-    const { topic, order } = this.desired;
+    const { order, source } = this.desired;
+    const place: TopicPartition = { topic, partition };
     const io: DispatchIo = {
       ...this.#io.dispatchIo,
+      readEvent: source === undefined ? readChannelEvent : (record) => this.#sourceEvent(record, place),
+      rateLimit: source === undefined ? undefined : () => this.#rateLeases,
       sleep: (ms, signal) => this.#inFlightLimit.without(this.#io.dispatchIo.sleep(ms, signal), signal),
-      keep: (undeliverable, signal) => this.#keep(undeliverable, partition, signal),
+      keep: (undeliverable, signal) => this.#keep(undeliverable, place, signal),
       onAttempt: (role, answer, willRetry) => this.#onAttempt(role, answer, willRetry),
       onReply: (result) => this.#io.metrics.reply(result),
     };
-    return new PartitionLane({ partition, order, metadata, inFlightLimit: this.#inFlightLimit, metadataLimitBytes: commitMetadataLimitBytes }, {
+    return new PartitionLane({ topic, partition, order, metadata, inFlightLimit: this.#inFlightLimit, metadataLimitBytes: commitMetadataLimitBytes }, {
       dispatch: (held, signal) => this.#dispatch(held, io, signal),
-      pause: () => this.#member?.pause({ topic, partition }),
-      resume: () => this.#member?.resume({ topic, partition }),
+      pause: () => this.#member?.pause(place),
+      resume: () => this.#member?.resume(place),
       onSettled: (outcome) => this.#onSettled(outcome),
       onSkipped: (records) => {
         this.#io.metrics.skipped.inc(records);
@@ -276,6 +351,10 @@ export class ConsumerGroup {
       onQueued: (bytes) => this.#io.metrics.queueBytes.inc(bytes),
       queueLimitBytes: this.#io.partitionQueueBytes,
     });
+  }
+
+  #sourceEvent(record: IncomingRecord, place: TopicPartition): StoredEvent {
+    return sourceEvent(record, place, this.#current.source!.events);
   }
 
   #stopLane(lane: PartitionLane): void {
@@ -289,7 +368,7 @@ export class ConsumerGroup {
       return await dispatch(held, this.#currentDestination, io, signal);
     } catch (error) {
       // A bug must not cost the event, nor the others of the partition theirs: it is kept for whoever mends the bug.
-      this.#io.log.error({ channel: this.desired.channel, subscription: this.desired.subscription, err: error }, 'delivery failed with a bug');
+      this.#io.log.error({ ...this.desired.owner, err: error }, 'delivery failed with a bug');
       const isKept = await io.keep({ record: held.record, attempts: held.failedAttempts ?? 0, failure: undefined, reason: 'internal-error' }, signal);
       return isKept ? { kind: 'kept', reason: 'internal-error' } : { kind: 'interrupted' };
     } finally {
@@ -300,24 +379,28 @@ export class ConsumerGroup {
   #onAttempt(role: Role, answer: DeliveryAnswer, willRetry: boolean): void {
     this.#io.metrics.attempt(role, answer, willRetry);
     const told = this.#failing[role];
-    const { channel, subscription } = this.desired;
+    const { owner } = this.desired;
     if (responseVerdict(answer) === 'delivered') {
-      if (told.recovers()) this.#io.log.info({ channel, subscription, to: role }, 'delivery has recovered');
+      if (told.recovers()) this.#io.log.info({ ...owner, to: role }, 'delivery has recovered');
       return;
     }
     const reason = answerReason(answer);
     if (!told.fails(reason, performance.now())) return;
-    const { subscriber, reply, deadLetterSink } = this.#destination;
+    const { subscriber, reply, deadLetterSink } = this.#current.destination;
     const uri = { 'subscriber': subscriber, 'reply': reply, 'dead-letter-sink': deadLetterSink }[role]?.uri;
-    this.#io.log.warn({ channel, subscription, to: role, uri: uri === undefined ? undefined : shownUri(uri), reason }, 'delivery starts failing');
+    this.#io.log.warn({ ...owner, to: role, uri: uri === undefined ? undefined : shownUri(uri), reason }, 'delivery starts failing');
   }
 
-  #keep({ record, attempts, failure, reason }: Undeliverable, partition: number, signal: AbortSignal): Promise<boolean> {
-    const { topic, groupId, channel, subscription } = this.desired;
-    const subscriberUri = this.#destination.subscriber.uri;
+  #keep({ record, attempts, failure, reason }: Undeliverable, place: TopicPartition, signal: AbortSignal): Promise<boolean> {
+    const { groupId, owner, source } = this.desired;
+    const subscriberUri = this.#current.destination.subscriber.uri;
     const answer = failure?.answer;
     return this.#io.keep({
-      record, topic, partition, groupId, channel, subscription, subscriberUri, reason, attempts,
+      ...place, groupId, subscriberUri, reason, attempts,
+      // Whoever sends it again knows of no KafkaSource. A bug may be one of reading the record.
+      record: source === undefined || reason === 'internal-error' ? record : eventRecord(this.#sourceEvent(record, place), record),
+      channel: owner.channel ?? owner.source,
+      subscription: owner.subscription ?? source!.events.name,
       destination: failure?.uri ?? subscriberUri,
       code: answer !== undefined && 'status' in answer ? answer.status : undefined,
       data: answer === undefined ? undefined : errorData(answer),
@@ -356,10 +439,9 @@ export class ConsumerGroup {
       return commit === undefined ? [] : [{ lane, commit }];
     });
     if (member === undefined || moved.length === 0) return;
-    const { topic } = this.desired;
     this.#lastCommitAt = performance.now();
     this.#committing = member
-      .commit(moved.map(({ lane, commit: { commitOffset, metadata } }) => ({ topic, partition: lane.partition, commitOffset, metadata })))
+      .commit(moved.map(({ lane, commit: { commitOffset, metadata } }) => ({ topic: lane.topic, partition: lane.partition, commitOffset, metadata })))
       .then(
         () => {
           this.#isCommitRefused = false;
@@ -403,5 +485,10 @@ export class ConsumerGroup {
     for (const lane of this.#lanes.values()) this.#stopLane(lane);
     this.#lanes.clear();
     this.#isJoined = false;
+    this.#followRate();
   }
+}
+
+function readChannelEvent({ headers, value }: IncomingRecord): StoredEvent | EventError {
+  return decodeKafkaEvent(headers, value);
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeKafkaEvent, defaultDelivery, type Delivery, type IncomingRecord } from '@knative-kafka/common/core';
 import type { Destination } from './core/desired-consumers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
-import { dispatch, type DeliveryRequest, type DispatchIo, type HeldRecord, type Undeliverable } from './dispatch.ts';
+import { dispatch, type DeliveryRequest, type DispatchIo, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const eventHeaders: [string, string][] = [['ce_specversion', '1.0'], ['ce_id', '1'], ['ce_source', '/s'], ['ce_type', 't'], ['content-type', 'application/json'], ['traceparent', traceparent]];
@@ -44,11 +44,12 @@ interface SetUp {
   readonly isKept?: boolean;
   /** Called in each wait; it may change what it likes. */
   readonly onSleep?: (all: { readonly waits: number; moveTo(change: Partial<Destination>): void; stop(): void }) => void;
+  readonly rateLimit?: () => RateLimit | undefined;
   readonly onSend?: (request: DeliveryRequest, moveTo: (change: Partial<Destination>) => void) => void;
 }
 
 /** Runs one record to its outcome. */
-async function run({ answers, delivery = {}, destination = {}, record = fetched().record, random = 0, nowMs = 0, isKept = true, onSleep, onSend }: SetUp) {
+async function run({ answers, delivery = {}, destination = {}, record = fetched().record, random = 0, nowMs = 0, isKept = true, onSleep, rateLimit, onSend }: SetUp) {
   const sent: DeliveryRequest[] = [];
   const asked = new Map<string, number>();
   const slept: number[] = [];
@@ -88,6 +89,7 @@ async function run({ answers, delivery = {}, destination = {}, record = fetched(
     random: () => random,
     now: () => nowMs,
     longestDelayMs: 300_000,
+    rateLimit,
     onAttempt: (role, answer, willRetry) => attempts.push(`${role} ${'failure' in answer ? answer.failure : answer.status}${willRetry ? ' retry' : ''}`),
     onReply: (result) => replies.push(result),
   };
@@ -441,5 +443,65 @@ describe('a destination that changes', () => {
       onSend: ({ uri }, moveTo) => { if (uri === subscriber) moveTo({ subscriber: to(elsewhere) }); },
     });
     expect(headersOf(sent.at(-1)!)).toMatchObject({ 'ce-knativeerrordest': subscriber });
+  });
+});
+
+describe('a rate limit', () => {
+  /** Lets attempts go at once as often as it is told, the others when they have waited as long as they may. */
+  function limitOf(atOnce: number, mayGo: readonly boolean[] = []) {
+    const did: string[] = [];
+    const waits = [...mayGo];
+    const limit: RateLimit = {
+      take: () => {
+        did.push('take');
+        return did.filter((what) => what === 'take').length <= atOnce;
+      },
+      wait: () => {
+        did.push('wait');
+        return Promise.resolve(waits.shift() ?? true);
+      },
+    };
+    return { did, limit };
+  }
+
+  it('is asked before each attempt at the subscriber, and before no other', async () => {
+    const { did, limit } = limitOf(10);
+    const { outcome } = await run({
+      answers: { [subscriber]: [status(503), status(503), replied], [replyUri]: [status(503), status(400)], [sink]: [status(503), status(200)] },
+      destination: { reply: to(replyUri), deadLetterSink: to(sink) }, rateLimit: () => limit,
+    });
+    expect(outcome.kind).toBe('dead-lettered');
+    expect(did).toEqual(['take', 'take', 'take']);
+  });
+
+  it('holds an attempt back until it is its turn; what waits holds no fetch', async () => {
+    const { did, limit } = limitOf(0);
+    const { fetch, record } = fetched();
+    const { outcome, sent, held, reads } = await run({
+      record, answers: { [subscriber]: [status(200)] },
+      rateLimit: () => ({
+        take: () => limit.take(),
+        wait: (signal) => {
+          fetch.fill(0); // its memory is somebody else's by then
+          return limit.wait(signal);
+        },
+      }),
+    });
+    expect([outcome.kind, did, reads, held.isDetached]).toEqual(['delivered', ['take', 'wait'], 1, true]);
+    expect(sent[0]!.body?.toString()).toBe(eventBody);
+  });
+
+  it.each<[string, readonly boolean[], number]>([['before the first attempt', [false], 0], ['before a retry', [true, false], 1]])('whose wait is ended %s interrupts the delivery', async (_, mayGo, attempts) => {
+    const { limit } = limitOf(0, mayGo);
+    const { outcome, sent } = await run({ answers: { [subscriber]: [status(503)] }, rateLimit: () => limit });
+    expect(outcome).toEqual({ kind: 'interrupted' });
+    expect(sent).toHaveLength(attempts);
+  });
+
+  it('may begin and end while a delivery waits for its retry', async () => {
+    const { did, limit } = limitOf(10);
+    const limits = [undefined, limit, undefined];
+    await run({ answers: { [subscriber]: [status(503)] }, rateLimit: () => limits.shift() });
+    expect(did).toEqual(['take']);
   });
 });

@@ -49,6 +49,14 @@ export interface Undeliverable {
   readonly reason: string;
 }
 
+/** How fast attempts at a subscriber may follow each other. */
+export interface RateLimit {
+  /** @returns whether an attempt may be made now; it then counts */
+  take(): boolean;
+  /** Waits for its turn behind those that came before. @returns false when the signal ended the wait */
+  wait(signal: AbortSignal): Promise<boolean>;
+}
+
 export interface DispatchIo {
   readEvent(record: IncomingRecord): StoredEvent | EventError;
   /** One attempt. Never rejects. */
@@ -61,6 +69,8 @@ export interface DispatchIo {
   /** Wall clock in milliseconds, for dates in Retry-After. */
   now(): number;
   readonly longestDelayMs: number;
+  /** Asked for each attempt at the subscriber, dead letters and replies are not counted; undefined where there is never one. */
+  readonly rateLimit?: (() => RateLimit | undefined) | undefined;
   /** Told of every attempt, before what follows from it. */
   onAttempt(role: Role, answer: DeliveryAnswer, willRetry: boolean): void;
   /** Told what became of each event that a subscriber answered with. */
@@ -75,6 +85,8 @@ const interrupted: DispatchOutcome = { kind: 'interrupted' };
  * @param signal      ends waiting for a retry; an attempt under way is let finish
  */
 export async function dispatch(held: HeldRecord, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+  const limit = io.rateLimit?.();
+  if (limit !== undefined && !limit.take() && !(await itsTurn(held, limit, signal))) return interrupted;
   let event: StoredEvent | EventError | undefined = io.readEvent(held.record);
   if (isEventError(event)) return keepOrDrop(held, undefined, 'not-a-cloudevent', destination, io, signal);
 
@@ -105,12 +117,24 @@ async function deliver(role: Role, held: HeldRecord, request: () => DeliveryRequ
     io.onAttempt(role, answer, delayMs !== undefined);
     if (verdict !== 'delivered') held.failedAttempts = (held.failedAttempts ?? 0) + 1;
     if (delayMs === undefined) return { uri, answer };
-    if (held.isDetached !== true) {
-      held.record = detached(held.record);
-      held.isDetached = true;
-    }
+    detach(held);
     if (!(await io.sleep(delayMs, signal))) return undefined;
+    const limit = role === 'subscriber' ? io.rateLimit?.() : undefined;
+    if (limit !== undefined && !limit.take() && !(await itsTurn(held, limit, signal))) return undefined;
   }
+}
+
+/** @returns whether an attempt may be made: false when the signal came first */
+function itsTurn(held: HeldRecord, limit: RateLimit, signal: AbortSignal): Promise<boolean> {
+  detach(held);
+  return limit.wait(signal);
+}
+
+/** What waits holds the record alone. */
+function detach(held: HeldRecord): void {
+  if (held.isDetached === true) return;
+  held.record = detached(held.record);
+  held.isDetached = true;
 }
 
 /** A function of its own, so that no variable holds the request, and with it the fetch, during a wait. */

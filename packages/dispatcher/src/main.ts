@@ -1,37 +1,26 @@
 /** The dispatcher as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
-import { featuresConfigMap, readSettings, type ResourceName } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
-import { settings } from './config.ts';
+import { featuresConfigMap, sourceDataPlaneConfigMap, type ResourceName } from '@knative-kafka/common/core';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openConnectionSource, openResources, startMetricsServer, stopOnSignals, type Logger, type OpenConnectionSource, type ServedResources } from '@knative-kafka/common/io';
+import { readDispatcherSettings, type DispatcherConfig } from './config.ts';
 import { startDispatcher } from './start-dispatcher.ts';
 
 exitOnFailure(run());
 
 async function run(): Promise<void> {
-  const config = readSettings(settings, process.env);
+  const config = readDispatcherSettings(process.env);
   const log = createLogger('dispatcher', config.logLevel);
   const registry = createRegistry();
-  const connection = await openConnectionSource({
-    brokers: config.kafkaBrokers,
-    secretDir: config.kafkaSecretDir,
-    clientId: 'knative-kafka-dispatcher',
-    requestTimeoutMs: config.kafkaRequestTimeoutMs,
-    connectTimeoutMs: config.kafkaConnectTimeoutMs,
-    log,
-  });
-  const kafka = createKafkaClient(connection.current, 'platformatic', config.consumerClient, log);
+  const servesSources = config.serves === 'sources';
+  const connection = servesSources ? undefined : await openChannelConnection(config, log);
+  const kafka = connection === undefined ? undefined : createKafkaClient(connection.current, 'platformatic', config.consumerClient, log);
   const resources = await openResources({
     dir: config.resourcesDir,
     clusterDomain: config.clusterDomain,
-    served: {
-      channel: config.channel === undefined ? undefined : nameOf(config.channel),
-      kafkaSecret: config.kafkaSecret,
-      withSubscriptions: true,
-      configMaps: [{ namespace: config.systemNamespace, name: featuresConfigMap }],
-    },
-    userAgent: 'kafka-channel-dispatcher',
+    served: servedResources(config),
+    userAgent: servesSources ? 'kafka-source-dispatcher' : 'kafka-channel-dispatcher',
     log,
   });
-  const dispatcher = startDispatcher(config, { resources, kafka, registry, log });
+  const dispatcher = startDispatcher(config, { resources, kafka, servesSources, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: dispatcher.notReady() }) });
   log.info({ metricsPort: metricsServer.port }, 'dispatcher started');
 
@@ -41,10 +30,30 @@ async function run(): Promise<void> {
     stop: async () => {
       await dispatcher.stop();
       await resources.close();
-      connection.close();
+      connection?.close();
       await metricsServer.close();
     },
   });
+}
+
+function openChannelConnection(config: DispatcherConfig, log: Logger): Promise<OpenConnectionSource> {
+  return openConnectionSource({
+    brokers: config.kafkaBrokers,
+    secretDir: config.kafkaSecretDir,
+    clientId: 'knative-kafka-dispatcher',
+    requestTimeoutMs: config.kafkaRequestTimeoutMs,
+    connectTimeoutMs: config.kafkaConnectTimeoutMs,
+    log,
+  });
+}
+
+function servedResources({ serves, channel, kafkaSecret, systemNamespace }: DispatcherConfig): ServedResources {
+  const features = { namespace: systemNamespace, name: featuresConfigMap };
+  if (serves === 'sources') {
+    const dataPlane = { namespace: systemNamespace, name: sourceDataPlaneConfigMap };
+    return { channel: undefined, kafkaSecret: undefined, withChannels: false, withSubscriptions: false, withSources: true, configMaps: [features, dataPlane] };
+  }
+  return { channel: channel === undefined ? undefined : nameOf(channel), kafkaSecret, withSubscriptions: true, configMaps: [features] };
 }
 
 /** Of `namespace/name`, which the settings have checked. */

@@ -123,7 +123,7 @@ class Group {
     partition.settledSince = new Set();
     partition.inCommit = new Set();
     const lane: PartitionLane = new PartitionLane(
-      { partition: 0, order: this.#order, inFlightLimit: this.#limit, metadata: committed.metadata, metadataLimitBytes: this.#metadataLimitBytes },
+      { topic: 't', partition: 0, order: this.#order, inFlightLimit: this.#limit, metadata: committed.metadata, metadataLimitBytes: this.#metadataLimitBytes },
       {
         dispatch: ({ record }, signal) => {
           try {

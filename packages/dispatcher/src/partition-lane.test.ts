@@ -35,7 +35,7 @@ function setUp({ queueLimitBytes = 1_000_000, order = 'ordered', inFlightLimit =
   const signals = new Map<number, AbortSignal>();
   let queued = 0;
   let limit = queueLimitBytes;
-  const lane = new PartitionLane({ partition: 4, order, inFlightLimit, metadata, metadataLimitBytes }, {
+  const lane = new PartitionLane({ topic: 't', partition: 4, order, inFlightLimit, metadata, metadataLimitBytes }, {
     dispatch: (held, signal) => {
       const offset = Number(held.record.offset);
       started.push(offset);

@@ -5,7 +5,7 @@
  * thrown away), plus what one fetch brings; a record is referred to by its entry alone, whose `record` dispatch may
  * replace; after `stop` nothing new starts and nothing more is to be committed.
  */
-import type { DeliveryOrder, IncomingRecord } from '@knative-kafka/common/core';
+import type { DeliveryOrder, IncomingRecord, TopicPartition } from '@knative-kafka/common/core';
 import { createDeliveryQueue, type DeliveryQueue, type Queued } from './core/delivery-order.ts';
 import type { InFlightLimit } from './core/in-flight-limit.ts';
 import { OffsetTracker, untracked, type Tracked } from './core/offset-tracker.ts';
@@ -27,8 +27,7 @@ export interface LaneIo {
   queueLimitBytes(): number;
 }
 
-export interface LaneOptions {
-  readonly partition: number;
+export interface LaneOptions extends TopicPartition {
   readonly order: DeliveryOrder;
   /** The group's, shared by its lanes. */
   readonly inFlightLimit: InFlightLimit;
@@ -48,7 +47,8 @@ export interface LaneCommit {
   readonly settled: number;
 }
 
-export class PartitionLane {
+export class PartitionLane implements TopicPartition {
+  readonly topic: string;
   readonly partition: number;
   readonly #order: DeliveryOrder;
   readonly #inFlightLimit: InFlightLimit;
@@ -71,7 +71,8 @@ export class PartitionLane {
   #committed: LaneCommit | undefined;
   #committedSettled = 0;
 
-  constructor({ partition, order, inFlightLimit, metadata, metadataLimitBytes }: LaneOptions, io: LaneIo) {
+  constructor({ topic, partition, order, inFlightLimit, metadata, metadataLimitBytes }: LaneOptions, io: LaneIo) {
+    this.topic = topic;
     this.partition = partition;
     this.#order = order;
     this.#inFlightLimit = inFlightLimit;

@@ -6,7 +6,7 @@ import { RunningConsumers } from './reconcile-consumers.ts';
 
 function desired(groupId: string, { topic = 'topic', uri = 'http://here/', order = 'ordered' }: { readonly topic?: string; readonly uri?: string; readonly order?: DeliveryOrder } = {}): DesiredConsumer {
   const destination: Destination = { subscriber: { uri }, reply: undefined, deadLetterSink: undefined, keepsUndeliverable: false, namespace: 'shop', delivery: defaultDelivery };
-  return { groupId, topic, order, channel: 'shop/orders', subscription: groupId, destination };
+  return { groupId, topics: [topic], order, owner: { channel: 'shop/orders', subscription: groupId }, initialOffset: 'latest', memberId: undefined, kafka: undefined, destination, source: undefined };
 }
 function state(...consumers: readonly DesiredConsumer[]): ReadonlyMap<string, DesiredConsumer> {
   return new Map(consumers.map((consumer) => [consumer.groupId, consumer]));
@@ -19,11 +19,11 @@ function setUp() {
     drainTimeoutMs: 8_000,
     onStopped: (consumer) => did.push(`stopped ${consumer.desired.groupId}`),
     create: (wanted) => {
-      const name = `${wanted.groupId}${wanted.topic === 'topic' ? '' : ` of ${wanted.topic}`}${wanted.order === 'ordered' ? '' : ` ${wanted.order}`}`;
-      const consumer: Pick<ConsumerGroup, 'desired' | 'start' | 'stop' | 'setDestination'> = {
+      const name = `${wanted.groupId}${wanted.topics[0] === 'topic' ? '' : ` of ${wanted.topics.join(', ')}`}${wanted.order === 'ordered' ? '' : ` ${wanted.order}`}`;
+      const consumer: Pick<ConsumerGroup, 'desired' | 'start' | 'stop' | 'update'> = {
         desired: wanted,
         start: () => did.push(`start ${name}`),
-        setDestination: ({ subscriber: { uri } }) => { if (uri !== wanted.destination.subscriber.uri) did.push(`move ${name} to ${uri}`); },
+        update: ({ destination: { subscriber: { uri } } }) => { if (uri !== wanted.destination.subscriber.uri) did.push(`move ${name} to ${uri}`); },
         stop: (drainTimeoutMs) => {
           did.push(`stop ${name} in ${drainTimeoutMs}`);
           return new Promise((resolve) => leaving.set(wanted.groupId, resolve));

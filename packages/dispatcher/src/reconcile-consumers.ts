@@ -1,6 +1,6 @@
 /**
  * The running consumer groups follow the desired ones: start what is missing, stop what is not wanted, tell the rest
- * where their events go now.
+ * what has changed for them, such as where their events go.
  */
 import type { ConsumerGroup } from './consume.ts';
 import { isSameConsumer, type DesiredConsumer } from './core/desired-consumers.ts';
@@ -10,7 +10,7 @@ export class RunningConsumers {
   readonly #create: (desired: DesiredConsumer) => ConsumerGroup;
   readonly #onStopped: (consumer: ConsumerGroup) => void;
   readonly #drainTimeoutMs: number;
-  /** By group: a group that is wanted again starts when it has left. */
+  /** A consumer that is wanted again starts when it has left its group. */
   readonly #stopping = new Map<string, Promise<void>>();
   #desired: ReadonlyMap<string, DesiredConsumer> = new Map();
   #isClosed = false;
@@ -29,33 +29,33 @@ export class RunningConsumers {
   reconcile(desired: ReadonlyMap<string, DesiredConsumer>): void {
     if (this.#isClosed) return;
     this.#desired = desired;
-    for (const [groupId, consumer] of this.#running) {
-      const wanted = desired.get(groupId);
-      if (wanted === undefined || !isSameConsumer(wanted, consumer.desired)) this.#stop(groupId, consumer);
-      else consumer.setDestination(wanted.destination);
+    for (const [key, consumer] of this.#running) {
+      const wanted = desired.get(key);
+      if (wanted === undefined || !isSameConsumer(wanted, consumer.desired)) this.#stop(key, consumer);
+      else consumer.update(wanted);
     }
-    for (const [groupId, wanted] of desired) {
-      if (this.#running.has(groupId) || this.#stopping.has(groupId)) continue;
+    for (const [key, wanted] of desired) {
+      if (this.#running.has(key) || this.#stopping.has(key)) continue;
       const consumer = this.#create(wanted);
-      this.#running.set(groupId, consumer);
+      this.#running.set(key, consumer);
       consumer.start();
     }
   }
 
-  #stop(groupId: string, consumer: ConsumerGroup): void {
-    this.#running.delete(groupId);
+  #stop(key: string, consumer: ConsumerGroup): void {
+    this.#running.delete(key);
     const stopped = consumer.stop(this.#drainTimeoutMs).finally(() => {
-      this.#stopping.delete(groupId);
+      this.#stopping.delete(key);
       this.#onStopped(consumer);
       this.reconcile(this.#desired);
     });
-    this.#stopping.set(groupId, stopped);
+    this.#stopping.set(key, stopped);
   }
 
   /** Stops all of them at the same time. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const [groupId, consumer] of [...this.#running]) this.#stop(groupId, consumer);
+    for (const [key, consumer] of [...this.#running]) this.#stop(key, consumer);
     await Promise.all(this.#stopping.values());
   }
 }

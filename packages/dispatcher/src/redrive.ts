@@ -88,7 +88,7 @@ export class Redrive {
       ...readerOptions,
       fetchBytesPerPartition: fetchBytes,
       groupId,
-      topic,
+      topics: [topic],
       handlers: {
         rebalancing: () => {
           this.#isRebalancing = true;

@@ -1,13 +1,14 @@
 /**
  * The dispatcher as one thing that starts and drains: what main.ts runs in a pod and standalone beside a receiver.
  */
-import { decodeKafkaEvent, defaultDelivery, readFeatures, type Delivery } from '@knative-kafka/common/core';
-import { sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
+import { defaultDelivery, fieldName, readFeatures, readSourceDataPlane, sourceDataPlaneConfigMap, type Delivery, type FieldProblem } from '@knative-kafka/common/core';
+import { createKafkaClient, sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
 import type { DispatcherConfig } from './config.ts';
 import { ConsumerGroup } from './consume.ts';
-import { desiredConsumers } from './core/desired-consumers.ts';
+import { desiredConsumers, desiredSourceConsumers, type ConsumerOwner } from './core/desired-consumers.ts';
 import { createDeadLetterTopics } from './io/dead-letter-topic.ts';
 import { createDispatcherMetrics, type ConsumerMetrics } from './io/dispatcher-metrics.ts';
+import { SourceKafkas } from './io/source-kafkas.ts';
 import { createSubscriberClient } from './io/subscriber-client.ts';
 import { RunningConsumers } from './reconcile-consumers.ts';
 
@@ -15,21 +16,25 @@ export type DispatcherOptions = Pick<
   DispatcherConfig,
   | 'channel' | 'podName' | 'sessionTimeoutMs' | 'commitIntervalMs' | 'queueLimitBytes' | 'partitionQueueBytes' | 'fetchBytes' | 'maxInFlight' | 'drainTimeoutMs'
   | 'subscriberConnections' | 'subscriberConnectTimeoutMs' | 'replyLimitBytes' | 'deadLetterTopic' | 'deadLetterRetentionDays' | 'systemNamespace'
+  | 'consumerClient' | 'kafkaRequestTimeoutMs' | 'kafkaConnectTimeoutMs'
   | 'defaultRetry' | 'defaultBackoffPolicy' | 'defaultBackoffDelayMs' | 'defaultTimeoutMs' | 'longestBackoffMs'
 >;
 
 export interface DispatcherParts {
   readonly resources: ResourceSource;
-  readonly kafka: KafkaClient;
+  /** Of KafkaChannels; undefined where none are served. */
+  readonly kafka: KafkaClient | undefined;
+  /** Whether KafkaSources are served, each with its own Kafka. */
+  readonly servesSources: boolean;
   readonly registry: Registry;
   readonly log: Logger;
 }
 
-export interface DispatcherState {
+export type DispatcherState = ConsumerOwner & {
   readonly groupId: string;
-  readonly channel: string;
-  readonly subscription: string;
   readonly isReady: boolean;
+  /** Why not, where that is known. */
+  readonly trouble: string | undefined;
   readonly hasInitialOffsets: boolean;
   readonly lag: number;
   readonly delivered: number;
@@ -38,10 +43,13 @@ export interface DispatcherState {
   readonly dropped: number;
   /** Why attempts fail; undefined while they do not. */
   readonly failing: string | undefined;
-}
+};
 
 export interface RunningDispatcher {
-  /** Why it is not ready; nothing when the resources are read, Kafka answers and every wanted consumer group is joined. */
+  /**
+   * Why it is not ready; nothing when the resources are read, the Kafka of the channels answers and each of their
+   * consumer groups is joined. A KafkaSource has a Kafka of its user: that it is away must not stop the other sources here.
+   */
   notReady(): readonly string[];
   consumers(): readonly DispatcherState[];
   /** Finishes what is under way, commits, leaves its consumer groups. */
@@ -52,17 +60,20 @@ const dayMs = 24 * 3_600_000;
 /** However many partitions share the budget, each may queue this much. */
 const smallestPartitionQueueBytes = 64 * 1024;
 
-export function startDispatcher(options: DispatcherOptions, { resources, kafka, registry, log }: DispatcherParts): RunningDispatcher {
+export function startDispatcher(options: DispatcherOptions, { resources, kafka, servesSources, registry, log }: DispatcherParts): RunningDispatcher {
   const client = createSubscriberClient({
     connectionsPerDestination: options.subscriberConnections,
     connectTimeoutMs: options.subscriberConnectTimeoutMs,
     replyLimitBytes: options.replyLimitBytes,
   });
-  const deadLetters = createDeadLetterTopics({ kafka, log, retentionMs: options.deadLetterRetentionDays * dayMs });
-  const admin = kafka.createAdmin();
-  // Consumer groups hold on for a while when Kafka is away or refuses new connections, and one without groups has no other sign.
-  const probe = kafka.createProducer();
-  const health = watchKafka(probe, log);
+  const channelKafka = kafka === undefined ? undefined : openChannelKafka(kafka, options, log);
+  const sourceKafkas = new SourceKafkas({
+    resources,
+    createClient: (connection) => createKafkaClient(connection, 'platformatic', options.consumerClient, log),
+    connection: { clientId: 'knative-kafka-source', requestTimeoutMs: options.kafkaRequestTimeoutMs, connectTimeoutMs: options.kafkaConnectTimeoutMs },
+    deadLetterRetentionMs: options.deadLetterRetentionDays * dayMs,
+    log,
+  });
   const metrics = createDispatcherMetrics(registry, () => running.values(), { attemptsWaiting: () => client.waiting });
   const metricsOf = new Map<ConsumerGroup, ConsumerMetrics>();
   let lanes = 0;
@@ -71,31 +82,32 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
   const running = new RunningConsumers({
     drainTimeoutMs: options.drainTimeoutMs,
     create: (desired) => {
-      const consumerMetrics = metrics.forConsumer(desired);
+      const consumerMetrics = metrics.forConsumer(desired.owner);
+      // Consumer groups of channels are wanted only where there is a Kafka for them.
+      const own = desired.kafka === undefined ? channelKafka! : sourceKafkas.open(desired.kafka);
       const consumer = new ConsumerGroup(
         desired,
         {
-          admin,
+          admin: own.admin,
+          kafkaKnown: own.known,
           log,
           metrics: consumerMetrics,
           partitionQueueBytes,
-          createGroupMember: (groupId, topic, handlers) =>
-            kafka.createGroupMember({
-              groupId, topic, handlers,
-              memberId: options.podName,
+          createGroupMember: ({ groupId, topics, memberId }, handlers) =>
+            own.client.createGroupMember({
+              groupId, topics, memberId, handlers,
               fetchBytesPerPartition: options.fetchBytes,
               sessionTimeoutMs: options.sessionTimeoutMs,
               revokeTimeoutMs: options.drainTimeoutMs,
             }),
           dispatchIo: {
-            readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
             send: (request) => client.send(request),
             sleep,
             random: Math.random,
             now: Date.now,
             longestDelayMs: options.longestBackoffMs,
           },
-          keep: (letter, signal) => deadLetters.keep(letter, signal),
+          keep: (letter, signal) => own.deadLetters.keep(letter, signal),
           onLanes: (change) => {
             lanes += change;
           },
@@ -108,13 +120,22 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
     onStopped: (consumer) => {
       metricsOf.get(consumer)?.remove();
       metricsOf.delete(consumer);
+      if (consumer.desired.kafka !== undefined) void sourceKafkas.release(consumer.desired.kafka);
     },
   });
 
+  const tellProblems = problemTeller(log);
   const reconcile = (): void => {
     const found = resources.snapshot();
-    const keepsUndeliverable = options.deadLetterTopic === 'enabled' || readFeatures(found.configMaps, options.systemNamespace).isDeadLetterTopicEnabled;
-    const desired = desiredConsumers(found, options.channel, { delivery: defaultDeliveryOf(options), keepsUndeliverable });
+    const { podName, systemNamespace } = options;
+    const features = readFeatures(found.configMaps, systemNamespace);
+    const dataPlane = readSourceDataPlane(found.configMaps, systemNamespace);
+    const keepsUndeliverable = options.deadLetterTopic === 'enabled' || features.isDeadLetterTopicEnabled;
+    const desired = new Map([
+      ...(channelKafka === undefined ? [] : desiredConsumers(found, options.channel, { delivery: defaultDeliveryOf(options), keepsUndeliverable, podName })),
+      ...(servesSources ? desiredSourceConsumers(found.sources, { keepsUndeliverable, podName, features, dataPlane }) : []),
+    ]);
+    if (servesSources) tellProblems(dataPlane.problems);
     running.reconcile(desired);
     client.retain([...desired.values()].flatMap(({ destination: { subscriber, reply, deadLetterSink } }) => [subscriber, reply, deadLetterSink].filter((endpoint) => endpoint !== undefined)));
   };
@@ -127,27 +148,52 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
       const reasons: string[] = [];
       if (isStopping) reasons.push('shutting down');
       if (!resources.isSynced()) reasons.push('the resources have not been read yet');
-      if (!health.isUp()) reasons.push(health.reason() ?? 'Kafka does not answer');
-      for (const consumer of running.values()) if (!consumer.isReady) reasons.push(`consumer group ${consumer.desired.groupId} is not joined`);
+      if (channelKafka !== undefined && !channelKafka.health.isUp()) reasons.push(channelKafka.health.reason() ?? 'Kafka does not answer');
+      for (const consumer of running.values()) if (consumer.desired.source === undefined && !consumer.isReady) reasons.push(`consumer group ${consumer.desired.groupId} is not joined`);
       return reasons;
     },
     consumers: () =>
       [...running.values()].map((consumer) => ({
+        ...consumer.desired.owner,
         groupId: consumer.desired.groupId,
-        channel: consumer.desired.channel,
-        subscription: consumer.desired.subscription,
         isReady: consumer.isReady,
+        trouble: consumer.trouble,
         hasInitialOffsets: consumer.hasInitialOffsets,
-        lag: [...consumer.lag().values()].reduce((sum, lag) => sum + lag, 0),
+        lag: consumer.lag().reduce((sum, { lag }) => sum + lag, 0),
         ...consumer.results,
       })),
     stop: async () => {
       isStopping = true;
       unsubscribe();
       await running.close();
-      health.close();
-      await Promise.allSettled([client.close(), deadLetters.close(), admin.close(), probe.close()]);
+      await Promise.allSettled([client.close(), channelKafka?.close(), sourceKafkas.close()]);
     },
+  };
+}
+
+/** What the consumer groups of channels share. */
+function openChannelKafka(kafka: KafkaClient, options: DispatcherOptions, log: Logger) {
+  const deadLetters = createDeadLetterTopics({ kafka, log, retentionMs: options.deadLetterRetentionDays * dayMs });
+  const admin = kafka.createAdmin();
+  // Consumer groups hold on for a while when Kafka is away or refuses new connections, and one without groups has no other sign.
+  const probe = kafka.createProducer();
+  const health = watchKafka(probe, log);
+  return {
+    client: kafka, admin, deadLetters, health, known: undefined,
+    close: async (): Promise<void> => {
+      health.close();
+      await Promise.allSettled([deadLetters.close(), admin.close(), probe.close()]);
+    },
+  };
+}
+
+/** @returns a function that logs what was not among the problems of the call before */
+function problemTeller(log: Logger): (problems: readonly FieldProblem[]) => void {
+  let told: ReadonlySet<string> = new Set();
+  return (problems) => {
+    const texts = new Set(problems.map(({ path, message }) => `${fieldName(path)}: ${message}`));
+    for (const problem of texts) if (!told.has(problem)) log.warn({ configMap: sourceDataPlaneConfigMap, problem }, 'ConfigMap has a value that cannot be used');
+    told = texts;
   };
 }
 

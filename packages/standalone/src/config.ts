@@ -22,7 +22,7 @@ export const usage = `Knative Kafka on one machine: Kafka, receiver, dispatcher 
   npm start
   npm start -- --manifests DIR --port N --kafka HOST:PORT
 
-  --manifests DIR      folder with KafkaChannels and Subscriptions, watched for changes (${defaults.manifests})
+  --manifests DIR      folder with KafkaChannels, Subscriptions and KafkaSources, watched for changes (${defaults.manifests})
   --port N             where events arrive, and the status page (${defaults.port})
   --display-port N     where the event display listens; 0 runs none (${defaults.displayPort})
   --kafka HOST:PORT    use this Kafka instead of starting one; also KAFKA_BROKERS=HOST:PORT

@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { receiverSettings } from '@knative-kafka/channel-receiver';
-import { channelSchema, deliveryOrderAnnotation, deliveryOrders, describeSchema, describeSettings, featureKeys, featuresConfigMap, kafkaChannelSchema, kafkaSecretAnnotation, subscriptionSchema, topicAnnotation } from '@knative-kafka/common/core';
-import { controllerSettings, defaultChannelConfigMap, defaultChannelKey, defaultSecretAnnotation, kafkaSecretLabels } from '@knative-kafka/controller';
+import { channelSchema, deliveryOrderAnnotation, deliveryOrders, describeSchema, describeSettings, featureKeys, featuresConfigMap, kafkaChannelSchema, kafkaSecretAnnotation, kafkaSourceSchema, keyTypeLabel, keyTypes, maxPollRecordsAnnotation, rateLimiterAnnotation, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceConsumerProperties, sourceDataPlaneConfigMap, subscriptionSchema, topicAnnotation, defaultMaxPollRecords, maxPollRecordsKey } from '@knative-kafka/common/core';
+import { controllerSettings, defaultChannelConfigMap, defaultChannelKey, defaultSecretAnnotation, kafkaSecretLabels, unschedulableAnnotation } from '@knative-kafka/controller';
 import { dispatcherSettings } from '@knative-kafka/dispatcher';
 
 const page = fileURLToPath(new URL('../../../docs/CONFIGURATION.md', import.meta.url));
@@ -19,6 +19,7 @@ const tables: Readonly<Record<string, () => string>> = {
   'fields:KafkaChannel': () => describeSchema(kafkaChannelSchema),
   'fields:Subscription': () => describeSchema(subscriptionSchema),
   'fields:Channel': () => describeSchema(channelSchema),
+  'fields:KafkaSource': () => describeSchema(kafkaSourceSchema),
   'config-maps': describeConfigMaps,
   annotations: describeAnnotations,
 };
@@ -38,8 +39,9 @@ export function configurationPage(): { readonly current: string; readonly wanted
 
 function describeConfigMaps(): string {
   const features = Object.values(featureKeys).map(({ key, default: byDefault, about }) => `| \`${featuresConfigMap}\` | \`${key}\` | \`${byDefault}\` | ${about} |`);
+  const consumers = `| \`${sourceDataPlaneConfigMap}\` | \`${sourceConsumerProperties}\` | \`${maxPollRecordsKey}=${defaultMaxPollRecords}\` | Java properties, of which \`${maxPollRecordsKey}\` is read: events per second and vreplica of a KafkaSource while the rate limiter is on. A key \`${maxPollRecordsKey}\` of the ConfigMap counts before it |`;
   const about = 'YAML with `clusterDefault` and `namespaceDefaults`: the kind of channel that a generic Channel becomes when it does not say; read where Knative Eventing is not';
-  return ['| ConfigMap | key | default | what it is |', '| --- | --- | --- | --- |', ...features, `| \`${defaultChannelConfigMap}\` | \`${defaultChannelKey}\` |  | ${about} |`].join('\n');
+  return ['| ConfigMap | key | default | what it is |', '| --- | --- | --- | --- |', ...features, consumers, `| \`${defaultChannelConfigMap}\` | \`${defaultChannelKey}\` |  | ${about} |`].join('\n');
 }
 
 function describeAnnotations(): string {
@@ -51,6 +53,13 @@ function describeAnnotations(): string {
     [defaultSecretAnnotation, 'annotation', 'Kafka Secret', '`true`: the one for KafkaChannels that do not choose'],
     [kafkaSecretAnnotation, 'annotation', 'KafkaChannel', 'name of the Kafka Secret to use'],
     [deliveryOrderAnnotation, 'annotation', 'Subscription; KafkaChannel, for its Subscriptions that do not say', `one of ${orders}; the first is the default`],
+    [keyTypeLabel, 'label', 'KafkaSource', `how keys are read: one of ${keyTypes.map((type) => `\`${type}\``).join(', ')}; the first is the default`],
+    [rateLimiterAnnotation, 'annotation', 'KafkaSource', `\`enabled\` or \`disabled\`, for this source; else what \`${featuresConfigMap}\` says`],
+    [maxPollRecordsAnnotation, 'annotation', 'KafkaSource', `events per second and vreplica, for this source; else what \`${sourceDataPlaneConfigMap}\` says`],
+    [unschedulableAnnotation, 'annotation', 'pod of the StatefulSet `kafka-source-dispatcher`', '`true`: no vreplica runs there'],
+    [settledTopicsAnnotation, 'status.annotations', 'KafkaSource, written by the controller', 'the topics in which the group has initial offsets, which are those that are read'],
+    [settledBootstrapServersAnnotation, 'status.annotations', 'KafkaSource, written by the controller', 'where that is'],
+    [settledConsumerGroupAnnotation, 'status.annotations', 'KafkaSource, written by the controller', 'the group that has them'],
     [topicAnnotation, 'status.annotations', 'KafkaChannel, written by the controller', 'the topic that has the events'],
     [kafkaSecretAnnotation, 'status.annotations', 'KafkaChannel, written by the controller', 'the Kafka Secret in use'],
   ];

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Fault, type KafkaChannel, type Resources, type SubscriptionState } from '@knative-kafka/common/core';
+import { Fault, type KafkaChannel, type KafkaSource, type Resources, type ServedSource, type SubscriptionState } from '@knative-kafka/common/core';
 import type { Logger, ResourceSource } from '@knative-kafka/common/io';
+import type { ConsumerOwner } from '@knative-kafka/dispatcher';
 import { readyText, type ResourceStatus } from './core/resource-status.ts';
 import { LocalReconciler } from './reconcile-locally.ts';
 
@@ -18,21 +19,28 @@ function subscription(name: string, of: string): SubscriptionState {
     conditions: [{ type: 'ReferencesResolved', status: 'True' }],
   };
 }
+function source(name: string, spec: Partial<KafkaSource['spec']> = {}): ServedSource {
+  const whole: KafkaSource['spec'] = {
+    bootstrapServers: ['kafka:9092'], topics: ['orders'], consumers: 1, consumerGroup: name, initialOffset: 'latest', ordering: 'ordered', sink: { uri: `http://${name}/` }, extensions: {}, keyType: 'string', net: {}, ...spec,
+  };
+  return { source: { kind: 'KafkaSource', metadata: metadata(name), spec: whole }, sink: { uri: `http://${name}/` }, deadLetterSink: undefined, placements: undefined, needsInitialOffsets: true };
+}
 const topicOf = (name: string): string => `knative-messaging-kafka.shop.${name}`;
 
 /** Kafka as a map of topics to partitions, and a folder under the test's control. */
 function setUp(channels: readonly KafkaChannel[], subscriptions: readonly SubscriptionState[] = []) {
-  let resources: Resources = { channels, subscriptions, secrets: [], configMaps: [], problems: [] };
+  let resources: Resources = { channels, subscriptions, sources: [], secrets: [], configMaps: [], problems: [] };
   let tell: ((resources: Resources) => void) | undefined;
   const topics = new Map<string, number>();
   const asked: string[] = [];
   const faults: Fault[] = [];
-  const consumers: { channel: string; subscription: string; isReady: boolean }[] = [];
+  const consumers: (ConsumerOwner & { isReady: boolean; trouble: string | undefined })[] = [];
   let reports = 0;
   const source: ResourceSource = {
     snapshot: () => resources,
     onChange: (listener) => { tell = listener; return () => { tell = undefined; }; },
     isSynced: () => true,
+    readSecret: () => Promise.resolve(undefined),
     close: () => Promise.resolve(),
   };
   const ask = (what: string): void => {
@@ -78,6 +86,11 @@ function setUp(channels: readonly KafkaChannel[], subscriptions: readonly Subscr
     settle: () => vi.advanceTimersByTimeAsync(0),
     change: async (next: readonly KafkaChannel[], nextSubscriptions: readonly SubscriptionState[] = []) => {
       resources = { ...resources, channels: next, subscriptions: nextSubscriptions };
+      tell?.(resources);
+      await vi.advanceTimersByTimeAsync(0);
+    },
+    changeSources: async (sources: readonly ServedSource[]) => {
+      resources = { ...resources, sources };
       tell?.(resources);
       await vi.advanceTimersByTimeAsync(0);
     },
@@ -163,12 +176,33 @@ describe('reconciling on one machine', () => {
 
   it('counts a Subscription as ready once its own consumer group has joined', async () => {
     const { consumers, settle, texts } = setUp([channel('orders')], [subscription('mail', 'orders'), subscription('log', 'orders')]);
-    consumers.push({ channel: 'other/orders', subscription: 'mail', isReady: true }, { channel: 'shop/orders', subscription: 'mail', isReady: false }, { channel: 'shop/orders', subscription: 'log', isReady: true });
+    const of = (channel: string, name: string, isReady: boolean) => ({ channel, subscription: name, isReady, trouble: undefined });
+    consumers.push(of('other/orders', 'mail', true), of('shop/orders', 'mail', false), of('shop/orders', 'log', true));
     await settle();
     expect([texts()['Subscription shop/log'], texts()['Subscription shop/mail']]).toEqual(['Ready', expect.stringContaining('waiting')]);
     consumers[1]!.isReady = true;
     await vi.advanceTimersByTimeAsync(250);
     expect(texts()['Subscription shop/mail']).toBe('Ready');
+  });
+
+  it('says of each KafkaSource whether its consumer group has joined, and why not, and asks Kafka for nothing', async () => {
+    const { asked, consumers, settle, changeSources, texts, reconciler } = setUp([]);
+    await changeSources([source('joined'), source('joining'), source('stuck'), source('paused', { consumers: 0 }), source('unknown')]);
+    consumers.push(
+      { source: 'shop/joined', isReady: true, trouble: undefined }, { source: 'shop/joining', isReady: false, trouble: undefined },
+      { source: 'shop/stuck', isReady: false, trouble: 'no broker answers' },
+    );
+    await settle();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(texts()).toEqual({
+      'KafkaSource shop/joined': 'Ready',
+      'KafkaSource shop/joining': 'waiting: ConsumerGroupJoining, its consumer group has not joined yet',
+      'KafkaSource shop/stuck': 'waiting: ConsumerGroupNotJoined, no broker answers',
+      'KafkaSource shop/paused': 'Ready',
+      'KafkaSource shop/unknown': 'waiting: ConsumerGroupJoining, its consumer group has not joined yet',
+    });
+    expect(reconciler.statuses[0]!.url).toBe('http://joined/');
+    expect(asked).toEqual([]);
   });
 
   it('works on one thing at a time: changes meanwhile are seen to afterwards, all of them at once', async () => {

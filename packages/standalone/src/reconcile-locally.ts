@@ -3,17 +3,19 @@
  * resource. Level-triggered: looks again whenever manifests change, and every second while something is not as it
  * should be.
  *
+ * KafkaSources are looked at only: their topics are somebody else's, and the dispatcher fixes where they begin.
  * A topic is never deleted here: taking a manifest out of a folder must not take its events.
  */
 import { channelTopic, resourceKey, type KafkaChannel, type TopicState } from '@knative-kafka/common/core';
 import { ensureTopic, type Admin, type Logger, type ResourceSource } from '@knative-kafka/common/io';
-import { channelStatus, readyOf, subscriptionStatus, type ResourceStatus } from './core/resource-status.ts';
+import type { ConsumerOwner } from '@knative-kafka/dispatcher';
+import { channelStatus, readyOf, sourceStatus, subscriptionStatus, type ResourceStatus } from './core/resource-status.ts';
 
 export interface LocalReconcilerIo {
   readonly resources: ResourceSource;
   readonly admin: Pick<Admin, 'createTopic' | 'describeTopic' | 'growTopic' | 'setRetention'>;
-  /** The consumer groups that run, by channel and Subscription. */
-  readonly consumers: () => readonly { readonly channel: string; readonly subscription: string; readonly isReady: boolean }[];
+  /** The consumer groups that run, by whose they are. */
+  readonly consumers: () => readonly (ConsumerOwner & { readonly isReady: boolean; readonly trouble: string | undefined })[];
   readonly channelUrl: (channel: { readonly namespace: string; readonly name: string }) => string;
   readonly onStatus: (statuses: readonly ResourceStatus[]) => void;
   readonly log: Logger;
@@ -86,7 +88,7 @@ export class LocalReconciler {
   }
 
   #report(): void {
-    const { channels, subscriptions } = this.#io.resources.snapshot();
+    const { channels, subscriptions, sources } = this.#io.resources.snapshot();
     const consumers = this.#io.consumers();
     const now = Date.now();
     const previous = (kind: ResourceStatus['kind'], name: string) => this.#statuses.find((status) => status.kind === kind && status.name === name);
@@ -99,6 +101,10 @@ export class LocalReconciler {
         const { metadata, spec } = state.subscription;
         const consumer = consumers.find((entry) => entry.channel === `${metadata.namespace}/${spec.channel.name}` && entry.subscription === metadata.name);
         return subscriptionStatus(state, consumer, previous('Subscription', resourceKey(metadata)), now);
+      }),
+      ...sources.map((served) => {
+        const key = resourceKey(served.source.metadata);
+        return sourceStatus(served, consumers.find((entry) => entry.source === key), previous('KafkaSource', key), now);
       }),
     ];
     this.#io.onStatus(this.#statuses);

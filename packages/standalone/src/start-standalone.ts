@@ -9,7 +9,7 @@ import { readSettings, resourceKey, type ManifestProblem } from '@knative-kafka/
 import { createKafkaClient, createLogger, createRegistry, openManifests } from '@knative-kafka/common/io';
 import { dispatcherSettings, startDispatcher } from '@knative-kafka/dispatcher';
 import type { StartOptions } from './config.ts';
-import { readyOf, readyText, type ResourceStatus } from './core/resource-status.ts';
+import { consumerGroupNotJoined, readyOf, readyText, type ResourceStatus } from './core/resource-status.ts';
 import { startEventDisplay } from './io/event-display.ts';
 import { startOwnKafka } from './io/own-kafka.ts';
 import { addStatusPage } from './io/status-page.ts';
@@ -54,7 +54,7 @@ export async function startStandalone(options: StartOptions, home: string, env: 
       const display = await startEventDisplay(options.displayPort, terminal);
       stops.push(() => display.close());
     }
-    const dispatcher = startDispatcher(dispatcherConfig, { resources, kafka, registry, log });
+    const dispatcher = startDispatcher(dispatcherConfig, { resources, kafka, servesSources: true, registry, log });
     stops.push(() => dispatcher.stop());
     const kafkaText = `${brokers.join(',')}${ownKafka === undefined ? '' : ` (${ownKafka.description})`}`;
     const receiver = await startReceiver(receiverConfig, {
@@ -96,6 +96,9 @@ export async function startStandalone(options: StartOptions, home: string, env: 
   }
 }
 
+/** Reasons why a resource waits for something that may never come: a channel, or a Kafka of its own. */
+const waitsForOthers: ReadonlySet<string> = new Set(['ChannelReferenceFailed', consumerGroupNotJoined]);
+
 /** What people are told once, and then whenever it changes. */
 class Announcements {
   readonly #terminal: Terminal;
@@ -119,7 +122,7 @@ class Announcements {
 
   /** Resources that wait for something else (a mistake in a manifest, a missing channel) do not hold up the others. */
   async untilReady(isReceiverReady: () => boolean): Promise<void> {
-    const isSettled = (): boolean => isReceiverReady() && this.#hasLooked && this.#latest.every((status) => readyOf(status).status !== 'Unknown' || readyOf(status).reason === 'ChannelReferenceFailed');
+    const isSettled = (): boolean => isReceiverReady() && this.#hasLooked && this.#latest.every((status) => readyOf(status).status !== 'Unknown' || waitsForOthers.has(readyOf(status).reason ?? ''));
     const deadline = Date.now() + 60_000;
     while (!isSettled() && Date.now() < deadline) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }

@@ -22,8 +22,8 @@ const sources = [
 /** In quotes in these sources, and no reason: statuses, kinds and words of Kubernetes. */
 const otherWords = new Set([
   'Ready', 'True', 'False', 'Unknown', 'Info', 'Warning', 'Normal', 'Reconcile', 'Delete',
-  'Channel', 'Deployment', 'Event', 'KafkaChannel', 'KafkaSecret', 'Lease', 'Secret', 'Service', 'Subscription',
-  'Always', 'ClusterIP', 'ExternalName', 'IfNotPresent', 'Never', 'RuntimeDefault',
+  'Channel', 'Deployment', 'Event', 'KafkaChannel', 'KafkaSecret', 'KafkaSource', 'Lease', 'Role', 'RoleBinding', 'Secret', 'Service', 'ServiceAccount', 'StatefulSet', 'Subscription',
+  'Always', 'ClusterIP', 'ExternalName', 'IfNotPresent', 'Never', 'Parallel', 'RollingUpdate', 'RuntimeDefault',
 ]);
 
 /** Of four letters and more, with a small one among them: neither `TCP` nor `Mi`. */

@@ -22,6 +22,16 @@ spec:
   subscriber:
     uri: http://127.0.0.1:8081/
 `;
+const kafkaSource = `apiVersion: sources.knative.dev/v1
+kind: KafkaSource
+metadata:
+  name: orders
+  namespace: shop
+spec:
+  bootstrapServers: ["kafka:9092"]
+  topics: [orders]
+  sink: {uri: "http://sink"}
+`;
 
 describe('documents that are right', () => {
   it('applies the defaults of the schema to a KafkaChannel without a spec', () => {
@@ -56,6 +66,14 @@ describe('documents that are right', () => {
     const old = read(channel.replace('/v1', '/v1beta1'));
     expect(old.problems).toEqual([]);
     expect(old.entries).toEqual(read(channel).entries);
+  });
+
+  it('applies the defaults of the schema to a KafkaSource, and takes both versions for the same', () => {
+    const file = read(kafkaSource);
+    expect(file.problems).toEqual([]);
+    expect(ids(file)).toEqual(['KafkaSource shop/orders']);
+    expect(file.entries[0]?.resource).toMatchObject({ kind: 'KafkaSource', spec: { consumers: 1, initialOffset: 'latest', ordering: 'ordered' } });
+    expect(read(kafkaSource.replace('/v1', '/v1beta1')).entries).toEqual(file.entries);
   });
 
   it('reads several documents, with comments, empty ones and JSON between them', () => {
@@ -124,6 +142,8 @@ describe('kinds that are not understood', () => {
     ['operators.coreos.com/v1alpha1', 'Subscription'],
     ['serving.knative.dev/v1', 'Service'],
     ['messaging.knative.dev/v1', 'InMemoryChannel'],
+    ['sources.knative.dev/v1', 'PingSource'],
+    ['bindings.knative.dev/v1', 'KafkaBinding'],
     ['v1', 'constructor'],
   ])('ignores %s %s', (apiVersion, kind) => {
     const file = read(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: x}\n`);
@@ -195,7 +215,32 @@ describe('documents that are wrong', () => {
     expect(inForce(file)).toEqual([]);
   });
 
+  it.each<[string, string, Partial<ManifestProblem>, RegExp]>([
+    ['without topics', kafkaSource.replace(/ {2}topics.*\n/, ''), { field: 'spec.topics', line: 6 }, /^is required$/],
+    ['with a list of no topics', kafkaSource.replace('[orders]', '[]'), { field: 'spec.topics', line: 8 }, /^must not be empty$/],
+    ['with more topics than are taken', kafkaSource.replace('[orders]', JSON.stringify(Array.from({ length: 1001 }, (_, index) => `t${index}`))), { field: 'spec.topics' }, /^must have at most 1000 entries$/],
+    ['with a topic twice', kafkaSource.replace('[orders]', '[orders, orders]'), { field: 'spec.topics[1]', line: 8 }, /stands here twice/],
+    ['with text for servers', kafkaSource.replace('["kafka:9092"]', 'kafka:9092'), { field: 'spec.bootstrapServers' }, /expected a list, found "kafka:9092"/],
+    ['with a server without a port', kafkaSource.replace(':9092', ''), { field: 'spec.bootstrapServers[0]', line: 7 }, /expected host:port/],
+    ['with fewer consumers than none', `${kafkaSource}  consumers: -1\n`, { field: 'spec.consumers', line: 10 }, /at least 0, found -1/],
+    ['with too many consumers', `${kafkaSource}  consumers: 10001\n`, { field: 'spec.consumers' }, /at most 10000, found 10001/],
+    ['with an order that does not exist', `${kafkaSource}  ordering: any\n`, { field: 'spec.ordering' }, /expected ordered or unordered or key-ordered, found "any"/],
+    ['with an offset that is none', `${kafkaSource}  initialOffset: newest\n`, { field: 'spec.initialOffset', line: 10 }, /expected earliest, latest or a time/],
+    ['with a typing error', `${kafkaSource}  consumer: 1\n`, { field: 'spec.consumer' }, /did you mean consumers\?/],
+    ['with the subscribers of a channel', `${kafkaSource}  subscribers: []\n`, { field: 'spec.subscribers' }, /unknown field/],
+    ['with a Secret without a key', `${kafkaSource}  net: {tls: {enable: true, caCert: {secretKeyRef: {name: a}}}}\n`, { field: 'spec.net.tls.caCert.secretKeyRef.key' }, /^is required$/],
+    ['with a key type that does not exist', kafkaSource.replace('  namespace', '  labels: {kafkasources.sources.knative.dev/key-type: uuid}\n  namespace'), { field: 'metadata.labels["kafkasources.sources.knative.dev/key-type"]', line: 5 }, /expected string, int, float, byte-array/],
+    ['of another version', kafkaSource.replace('/v1', '/v2'), { field: 'apiVersion' }, /expected sources.knative.dev\/v1 or sources.knative.dev\/v1beta1, found/],
+  ])('a KafkaSource %s', (_name, text, where, message) => {
+    const file = read(text);
+    expect(file.problems).toHaveLength(1);
+    expect(file.problems[0]).toMatchObject({ level: 'error', resource: 'KafkaSource shop/orders', ...where });
+    expect(file.problems[0]?.message).toMatch(message);
+    expect(inForce(file)).toEqual([]);
+  });
+
   it.each<[string, string, RegExp, number]>([
+    ['a misspelt source', kafkaSource.replace('KafkaSource', 'Kafkasource'), /expected KafkaSource, found "Kafkasource"/, 2],
     ['a missing name', channel.replace(/metadata[^]*/, ''), /is required/, 1],
     ['a missing kind', channel.replace(/kind.*\n/, ''), /is required; expected a Kubernetes object/, 1],
     ['a missing apiVersion', channel.replace(/apiVersion.*\n/, ''), /is required; expected a Kubernetes object/, 1],

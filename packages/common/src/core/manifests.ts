@@ -13,11 +13,13 @@ import type { ConfigMap, Secret, Service } from './resources/core-objects.ts';
 import { parseConfigMap, parseSecret, parseService } from './resources/core-objects.ts';
 import type { CrdSchema } from './resources/crd-schema.ts';
 import { checkAgainstSchema } from './resources/crd-schema.ts';
-import { kafkaChannelSchema, subscriptionSchema } from './resources/crd-schemas.generated.ts';
+import { kafkaChannelSchema, kafkaSourceSchema, subscriptionSchema } from './resources/crd-schemas.generated.ts';
 import type { FieldPath, FieldProblem } from './resources/field-problem.ts';
 import { fieldName } from './resources/field-problem.ts';
 import type { KafkaChannel, KafkaChannelManifest } from './resources/kafka-channel.ts';
 import { parseKafkaChannel } from './resources/kafka-channel.ts';
+import type { KafkaSource, KafkaSourceManifest } from './resources/kafka-source.ts';
+import { parseKafkaSource } from './resources/kafka-source.ts';
 import { configMapSchema, metadataSchema, secretSchema, serviceSchema } from './resources/manifest-schemas.ts';
 import type { Manifest, ManifestMeta } from './resources/metadata.ts';
 import { resourceId } from './resources/metadata.ts';
@@ -25,7 +27,7 @@ import type { Subscription, SubscriptionManifest } from './resources/subscriptio
 import { parseSubscription } from './resources/subscription.ts';
 
 /** A resource of any kind that is understood. */
-export type ManifestResource = KafkaChannel | Subscription | Secret | ConfigMap | Service;
+export type ManifestResource = KafkaChannel | Subscription | KafkaSource | Secret | ConfigMap | Service;
 
 export interface ManifestProblem {
   /** error: the document is left out; warning: it counts, but does not do what it seems to; info: good to know. */
@@ -113,6 +115,14 @@ const kinds: Readonly<Record<string, Kind>> = {
     parse: (manifest) => {
       const { subscription, problems } = parseSubscription(manifest as SubscriptionManifest);
       return { resource: subscription, problems };
+    },
+  },
+  KafkaSource: {
+    apiVersions: ['sources.knative.dev/v1', 'sources.knative.dev/v1beta1'],
+    schema: kafkaSourceSchema,
+    parse: (manifest) => {
+      const { source, problems } = parseKafkaSource(manifest as KafkaSourceManifest);
+      return { resource: source, problems };
     },
   },
   Secret: {
@@ -233,8 +243,8 @@ class ManifestReader {
       const message = `expected ${known.apiVersions.join(' or ')}, found ${JSON.stringify(apiVersion)}`;
       this.#note('error', place, { path: [...at, 'apiVersion'], message }, { id });
       this.#enter(place, at, id);
-    } else if (isMisspelt(kind, apiVersion)) {
-      const message = `expected KafkaChannel or Subscription, found ${JSON.stringify(kind)}`;
+    } else if (meantKinds(kind, apiVersion).length > 0) {
+      const message = `expected ${meantKinds(kind, apiVersion).join(' or ')}, found ${JSON.stringify(kind)}`;
       this.#note('error', place, { path: [...at, 'kind'], message });
       this.#enter(place, at);
     } else if (!this.#ignoredKinds.has(`${apiVersion} ${kind}`)) {
@@ -302,7 +312,7 @@ function check(
   // Neither is read from a manifest: a status is observed, and subscribers are made from Subscriptions.
   const given = { ...value };
   delete given['status'];
-  if (isObject(given['spec'])) {
+  if (isObject(given['spec']) && kind.schema !== kafkaSourceSchema) {
     given['spec'] = { ...given['spec'] };
     delete (given['spec'] as { subscribers?: unknown }).subscribers;
   }
@@ -327,12 +337,16 @@ function idOf(kind: string, metadata: unknown): string | undefined {
 
 /** Whether a kind in a version that is not understood is meant for us: there are Subscriptions in other groups too. */
 function isMeant(kind: string, apiVersion: string): boolean {
-  return kind === 'KafkaChannel' || apiVersion.startsWith('messaging.knative.dev/');
+  return ['KafkaChannel', 'KafkaSource'].includes(kind) || apiVersion.startsWith('messaging.knative.dev/');
 }
 
-/** Whether a kind that is not understood is one of ours with a typing error: all else in the group are channels. */
-function isMisspelt(kind: string, apiVersion: string): boolean {
-  return apiVersion.startsWith('messaging.knative.dev/') && !kind.endsWith('Channel');
+/** The kinds that one of ours with a typing error may be; none where it is somebody else's. */
+function meantKinds(kind: string, apiVersion: string): readonly string[] {
+  // All else in the group are channels.
+  if (apiVersion.startsWith('messaging.knative.dev/') && !kind.endsWith('Channel')) return ['KafkaChannel', 'Subscription'];
+  // All else in the group are sources of something other than Kafka.
+  if (apiVersion.startsWith('sources.knative.dev/') && /kafka/i.test(kind)) return ['KafkaSource'];
+  return [];
 }
 
 /** Lines of a document's parts. */

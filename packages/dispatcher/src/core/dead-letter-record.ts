@@ -18,15 +18,15 @@ import { blankedUserInfo, shownUri } from './dead-letter.ts';
 export const foreignReason = 'not-a-dead-letter';
 
 export interface DeadLetter {
-  /** As read from the channel's topic. */
+  /** As read from the channel's topic; of a KafkaSource the event that its record became (`eventRecord`). */
   readonly record: IncomingRecord;
   /** Where it was read. */
   readonly topic: string;
   readonly partition: number;
   readonly groupId: string;
-  /** `namespace/name`. */
+  /** `namespace/name`, of a KafkaSource too. */
   readonly channel: string;
-  /** The Subscription's name. */
+  /** The Subscription's name; of a KafkaSource its own. */
   readonly subscription: string;
   /** The URI that failed last, as configured: the subscriber's, or that of a dead letter sink. */
   readonly destination: string;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { attributeText, headerExtensions, keyText, type KeyType } from './record-attributes.ts';
+import type { KeyType } from '@knative-kafka/common/core';
+import { attributeText, headerExtensions, keyText } from './record-attributes.ts';
 
 function int32(value: number): Buffer {
   const bytes = Buffer.alloc(4);

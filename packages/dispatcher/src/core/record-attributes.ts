@@ -9,11 +9,7 @@
  * Always true: nothing throws; no two headers of different names end in one attribute; the time taken is linear in the
  * bytes, however many headers there are.
  */
-import type { NamedTexts, RecordHeaders } from '@knative-kafka/common/core';
-
-/** How the key of a record is read: label `kafkasources.sources.knative.dev/key-type` of a KafkaSource. */
-export const keyTypes = ['string', 'int', 'float', 'byte-array'] as const;
-export type KeyType = (typeof keyTypes)[number];
+import type { KeyType, NamedTexts, RecordHeaders } from '@knative-kafka/common/core';
 
 /**
  * The key as an attribute's text.

@@ -1,9 +1,10 @@
-import { decodeHttpEvent, decodeKafkaEvent, encodeHttpEvent, isEventError, toBinary, toStructured, withExtensions, type StoredEvent } from '@knative-kafka/common/core';
+import { decodeHttpEvent, decodeKafkaEvent, encodeHttpEvent, isEventError, keyTypes, toBinary, toStructured, withExtensions, type IncomingRecord, type StoredEvent, type TopicPartition } from '@knative-kafka/common/core';
 import { describe, expect, it } from 'vitest';
-import { keyTypes } from './record-attributes.ts';
-import { overridingExtensions, sourceEvent, type EventSource, type SourceRecord } from './source-event.ts';
+import { eventRecord, overridingExtensions, sourceEvent as eventOf, type EventSource } from './source-event.ts';
 
 type Texts = readonly (readonly [string, string])[];
+type SourceRecord = IncomingRecord & TopicPartition;
+const sourceEvent = (record: SourceRecord, from: EventSource): StoredEvent => eventOf(record, record, from);
 
 const source: EventSource = { namespace: 'shop', name: 'orders-source', keyType: 'string', extensions: [] };
 const overriding = (extensions: Record<string, string>): EventSource => ({ ...source, extensions: overridingExtensions(extensions) });
@@ -305,5 +306,19 @@ describe('any record', () => {
 
   it('was of every kind', () => {
     for (const kind of ['plain', 'binary', 'structured']) expect(kinds.get(kind), kind).toBeGreaterThan(100);
+  });
+});
+
+describe('an event as a record of its own', () => {
+  it.each<[string, SourceRecord]>([
+    ['a plain record', recordOf([['content-type', 'text/plain'], ['traceparent', '00-a-b-01'], ['stadt', 'Köln']], { key: Buffer.from('k') })],
+    ['a tombstone', recordOf([], { value: null })],
+    ['a CloudEvent', recordOf([...required, ['content-type', 'a/b'], ['ce_team', 'Größe']])],
+    ['a structured CloudEvent', recordOf([['content-type', json], ['tracestate', 'a=1']], { value: Buffer.from('{"specversion":"1.0","id":"1","source":"/s","type":"t"}') })],
+  ])('of %s reads back as that event, with the key, offset and time that the record had', (_, record) => {
+    const event = sourceEvent(record, overriding({ team: 'a' }));
+    const stored = eventRecord(event, record);
+    expect(decodeKafkaEvent(stored.headers, stored.value)).toEqual(event);
+    expect(stored).toMatchObject({ offset: record.offset, key: record.key, timestampMs: record.timestampMs });
   });
 });

@@ -11,14 +11,12 @@
  */
 import {
   attributeError, contentMode, decodeKafkaEvent, isEventError, isReadableJson, isTransportValue, jsonObjectMembers, readJsonEvent, transportName, withExtensions,
-  type Attributes, type IncomingRecord, type NamedTexts, type StoredEvent, type TopicPartition,
+  type Attributes, type IncomingRecord, type KeyType, type NamedTexts, type StoredEvent, type TopicPartition,
 } from '@knative-kafka/common/core';
-import { headerExtensions, keyText, type KeyType } from './record-attributes.ts';
+import { headerExtensions, keyText } from './record-attributes.ts';
 
 type BinaryEvent = Extract<StoredEvent, { mode: 'binary' }>;
 type StructuredEvent = Extract<StoredEvent, { mode: 'structured' }>;
-
-export interface SourceRecord extends IncomingRecord, TopicPartition {}
 
 /** What a KafkaSource says about its events. */
 export interface EventSource {
@@ -81,22 +79,23 @@ export function overridingExtensions(extensions: Readonly<Record<string, string>
  * Integer of CloudEvents) is a string; formats that are not read here get all of these as headers beside the event.
  * Trace context and other transport headers travel along, whatever the record is.
  *
+ * @param place where the record was read
  * @returns data and body share memory with the record's value
  * @see CloudEvents Kafka binding 1.0.2 §3; Knative's KafkaSource for the mapping of plain records
  */
-export function sourceEvent(record: SourceRecord, source: EventSource): StoredEvent {
+export function sourceEvent(record: IncomingRecord, place: TopicPartition, source: EventSource): StoredEvent {
   if (claimsToBeEvent(record)) {
     const event = decodeKafkaEvent(record.headers, record.value);
     if (!isEventError(event)) {
-      const extended = event.mode === 'binary' ? extendedBinary(event, record, source) : extendedStructured(event, record, source);
+      const extended = event.mode === 'binary' ? extendedBinary(event, placeExtensions(place, record), source) : extendedStructured(event, placeExtensions(place, record), source);
       if (extended !== undefined) return extended;
     }
   }
-  return plainEvent(record, source);
+  return plainEvent(record, place, source);
 }
 
 /** Without one of these headers no record is an event; most plain records are told by this alone. */
-function claimsToBeEvent({ headers }: SourceRecord): boolean {
+function claimsToBeEvent({ headers }: IncomingRecord): boolean {
   for (let i = 0; i < headers.length; i++) {
     const [name, value] = headers[i]!;
     if (name.length === 14 && isSpecversionName(name)) return true;
@@ -116,18 +115,17 @@ function isContentTypeName(name: string): boolean {
 }
 
 /** @returns undefined when it is no valid event */
-function extendedBinary(event: BinaryEvent, record: SourceRecord, source: EventSource): StoredEvent | undefined {
+function extendedBinary(event: BinaryEvent, place: PlaceExtensions, source: EventSource): StoredEvent | undefined {
   const { attributes, contentType } = event;
   const version = attributes.find(([name]) => name === 'specversion')![1];
   for (const [name, text] of attributes) if (attributeError(name, text, version) !== undefined) return undefined;
   if (contentType !== undefined && attributeError('datacontenttype', contentType, version) !== undefined) return undefined;
-  return { ...event, attributes: withOverrides([...attributes], [...placeExtensions(record), ...source.extensions]) };
+  return { ...event, attributes: withOverrides([...attributes], [...place, ...source.extensions]) };
 }
 
 /** @returns undefined when it is no valid event */
-function extendedStructured(event: StructuredEvent, record: SourceRecord, source: EventSource): StoredEvent | undefined {
+function extendedStructured(event: StructuredEvent, place: PlaceExtensions, source: EventSource): StoredEvent | undefined {
   if (attributeError('datacontenttype', event.contentType, '1.0') !== undefined) return undefined;
-  const place = placeExtensions(record);
   // Of equal names the first counts there.
   if (!isReadableJson(event.contentType)) return withExtensions(event, [...source.extensions, ...place]);
   const attributes = readJsonEvent(event.body);
@@ -138,9 +136,10 @@ function extendedStructured(event: StructuredEvent, record: SourceRecord, source
 }
 
 type Extension = NamedTexts[number];
+type PlaceExtensions = readonly [Extension, Extension];
 
 /** Where the record came from, in digits: partition and offset. */
-function placeExtensions({ partition, offset }: SourceRecord): readonly [Extension, Extension] {
+function placeExtensions({ partition }: TopicPartition, { offset }: IncomingRecord): PlaceExtensions {
   return [['knativekafkapartition', String(partition)], ['knativekafkaoffset', String(offset)]];
 }
 
@@ -189,8 +188,8 @@ function withMembers(object: Buffer, present: Attributes, members: ReadonlyMap<s
   return Buffer.concat(parts);
 }
 
-function plainEvent(record: SourceRecord, source: EventSource): StoredEvent {
-  const place = placeExtensions(record);
+function plainEvent(record: IncomingRecord, at: TopicPartition, source: EventSource): StoredEvent {
+  const place = placeExtensions(at, record);
   const partition = place[0][1];
   const offset = place[1][1];
   const key = keyText(record.key, source.keyType);
@@ -199,7 +198,7 @@ function plainEvent(record: SourceRecord, source: EventSource): StoredEvent {
   const attributes: (readonly [string, string])[] = [
     specversion,
     ['id', `partition:${partition}/offset:${offset}`],
-    ['source', `/apis/v1/namespaces/${source.namespace}/kafkasources/${source.name}#${record.topic}`],
+    ['source', `/apis/v1/namespaces/${source.namespace}/kafkasources/${source.name}#${at.topic}`],
     type,
     ['subject', `partition:${partition}#${offset}`],
   ];
@@ -245,4 +244,18 @@ function readHeaders(headers: IncomingRecord['headers']): { readonly contentType
 function plainContentType(value: Buffer): string | undefined {
   const mediaType = value.toString().trim().toLowerCase();
   return contentMode(mediaType) === 'binary' && attributeError('datacontenttype', mediaType, '1.0') === undefined ? mediaType : undefined;
+}
+
+/**
+ * The event of a record as a record of its own, by the Kafka binding: for topics whose readers know nothing of the
+ * KafkaSource. Key, place and time are those of the record.
+ */
+export function eventRecord(event: StoredEvent, { offset, key, timestampMs }: IncomingRecord): IncomingRecord {
+  const texts: NamedTexts = [
+    ...(event.mode === 'binary' ? event.attributes.map(([name, text]) => [`ce_${name}`, text] as const) : []),
+    ...(event.contentType === undefined ? [] : [['content-type', event.contentType] as const]),
+    ...event.transport,
+  ];
+  const headers = texts.map(([name, text]) => [name, Buffer.from(text)] as const);
+  return { offset, key, value: event.mode === 'binary' ? event.data : event.body, headers, timestampMs };
 }

@@ -305,7 +305,7 @@ export async function readRanges(kafka: KafkaClient, admin: Admin, topic: string
     const member = kafka.createGroupMember({
       ...readerOptions,
       groupId,
-      topic,
+      topics: [topic],
       handlers: {
         rebalancing: () => undefined,
         revoking: () => Promise.resolve(),

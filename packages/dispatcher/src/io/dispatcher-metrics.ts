@@ -1,8 +1,11 @@
 /**
  * The dispatcher's metrics, with the children of one consumer group cached where events pass and removed with it.
+ *
+ * A group's labels are the names of its owner: `channel` and `subscription`, or `source`.
  */
 import { Counter, Gauge, Histogram, latencyBuckets, type Registry } from '@knative-kafka/common/io';
-import type { DesiredConsumer } from '../core/desired-consumers.ts';
+import type { PartitionLag } from '../consume.ts';
+import type { ConsumerOwner, DesiredConsumer, SourceSettings } from '../core/desired-consumers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DispatchOutcome, Role } from '../dispatch.ts';
 
@@ -25,18 +28,25 @@ export interface ConsumerMetrics {
 
 /** What is read at scrape time instead of counted. */
 export interface ObservedConsumer {
-  readonly desired: DesiredConsumer;
+  readonly desired: Pick<DesiredConsumer, 'owner'>;
+  /** Undefined for a channel's. */
+  readonly source: Pick<SourceSettings, 'vreplicas' | 'eventsPerSecond'> | undefined;
   readonly inFlight: number;
   readonly inFlightLimit: number;
   readonly retriesWaiting: number;
-  lag(): ReadonlyMap<number, number>;
+  readonly isReady: boolean;
+  readonly partitions: number;
+  readonly rateLimitWaiting: number;
+  readonly rateLimitWaitSeconds: number;
+  lag(): readonly PartitionLag[];
 }
 
 export interface DispatcherMetrics {
-  forConsumer(desired: DesiredConsumer): ConsumerMetrics;
+  forConsumer(owner: ConsumerOwner): ConsumerMetrics;
 }
 
-const labelNames = ['channel', 'subscription'] as const;
+const labelNames = ['channel', 'subscription', 'source'] as const;
+const sourceLabel = ['source'] as const;
 
 export function createDispatcherMetrics(registry: Registry, consumers: () => Iterable<ObservedConsumer>, process: { readonly attemptsWaiting: () => number }): DispatcherMetrics {
   const registers = [registry];
@@ -52,25 +62,19 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
   const rebalanceSeconds = new Histogram({ name: 'knative_kafka_consumer_rebalance_seconds', help: 'From the start of a rebalance to the partitions that it ended with.', labelNames, buckets: latencyBuckets, registers });
   const offsetResets = new Counter({ name: 'knative_kafka_consumer_offset_resets_total', help: 'Committed offsets that lay outside the log.', labelNames, registers });
   const commits = new Counter({ name: 'knative_kafka_consumer_commits_total', help: 'Offset commits, by result.', labelNames: [...labelNames, 'result'], registers });
-  new Gauge({
-    name: 'knative_kafka_dispatch_in_flight', help: 'Deliveries under way.', labelNames, registers,
+  observe('knative_kafka_dispatch_in_flight', 'Deliveries under way.', ({ inFlight }) => inFlight);
+  observe('knative_kafka_dispatch_retries_waiting', 'Deliveries that wait for their next attempt.', ({ retriesWaiting }) => retriesWaiting);
+  observe('knative_kafka_dispatch_in_flight_limit', 'The most deliveries that may be under way.', ({ inFlightLimit }) => inFlightLimit);
+  observe('knative_kafka_consumer_joined', 'Whether the consumer group is joined: 1, or 0.', ({ isReady }) => (isReady ? 1 : 0));
+  observe('knative_kafka_consumer_partitions', 'Partitions that this member of the consumer group has.', ({ partitions }) => partitions);
+  observe('knative_kafka_source_vreplicas', 'Vreplicas of a KafkaSource that are placed on this pod.', ({ source }) => source?.vreplicas, sourceLabel);
+  observe('knative_kafka_source_rate_limit', 'The most events per second that a KafkaSource may send from this pod; absent without a limit.', ({ source }) => source?.eventsPerSecond, sourceLabel);
+  observe('knative_kafka_source_rate_limit_waiting', 'Deliveries of a KafkaSource that wait for its rate limit.', ({ source, rateLimitWaiting }) => (source?.eventsPerSecond === undefined ? undefined : rateLimitWaiting), sourceLabel);
+  new Counter({
+    name: 'knative_kafka_source_rate_limit_wait_seconds_total', help: 'Time that deliveries of a KafkaSource have waited for its rate limit, one beside the other.', labelNames: sourceLabel, registers,
     collect() {
       this.reset();
-      for (const { desired, inFlight } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, inFlight);
-    },
-  });
-  new Gauge({
-    name: 'knative_kafka_dispatch_retries_waiting', help: 'Deliveries that wait for their next attempt.', labelNames, registers,
-    collect() {
-      this.reset();
-      for (const { desired, retriesWaiting } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, retriesWaiting);
-    },
-  });
-  new Gauge({
-    name: 'knative_kafka_dispatch_in_flight_limit', help: 'The most deliveries that may be under way.', labelNames, registers,
-    collect() {
-      this.reset();
-      for (const { desired, inFlightLimit } of consumers()) this.set({ channel: desired.channel, subscription: desired.subscription }, inFlightLimit);
+      for (const { desired: { owner }, rateLimitWaitSeconds } of consumers()) if (owner.source !== undefined) this.inc({ source: owner.source }, rateLimitWaitSeconds);
     },
   });
   new Gauge({
@@ -80,19 +84,34 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
     },
   });
   new Gauge({
-    name: 'knative_kafka_consumer_lag', help: 'Records in the partition that have no outcome yet, as of the last fetch.', labelNames: [...labelNames, 'partition'], registers,
+    name: 'knative_kafka_consumer_lag', help: 'Records in the partition that have no outcome yet, as of the last fetch.', labelNames: [...labelNames, 'topic', 'partition'], registers,
     collect() {
       this.reset();
       for (const consumer of consumers()) {
-        const { channel, subscription } = consumer.desired;
-        for (const [partition, lag] of consumer.lag()) this.set({ channel, subscription, partition: String(partition) }, lag);
+        const { owner } = consumer.desired;
+        // A channel has one topic, whose name its own gives away.
+        for (const { topic, partition, lag } of consumer.lag()) this.set({ ...labelsOf(owner), ...(owner.source === undefined ? {} : { topic }), partition: String(partition) }, lag);
       }
     },
   });
 
+  /** @param value asked at scrape time; undefined leaves the consumer out */
+  function observe(name: string, help: string, value: (consumer: ObservedConsumer) => number | undefined, names: readonly string[] = labelNames): void {
+    new Gauge({
+      name, help, labelNames: names, registers,
+      collect() {
+        this.reset();
+        for (const consumer of consumers()) {
+          const observed = value(consumer);
+          if (observed !== undefined) this.set(labelsOf(consumer.desired.owner), observed);
+        }
+      },
+    });
+  }
+
   return {
-    forConsumer: ({ channel, subscription }) => {
-      const labels = { channel, subscription };
+    forConsumer: (owner) => {
+      const labels = labelsOf(owner);
       const delivered = events.labels({ ...labels, outcome: 'delivered', reason: '' });
       const accepted = attempts.labels({ ...labels, to: 'subscriber', result: 'ok' });
       return {
@@ -117,12 +136,16 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
         },
         reply: (result) => replies.inc({ ...labels, result }),
         remove: () => {
-          const isOurs = (values: Readonly<Record<string, string | number>>) => values['channel'] === channel && values['subscription'] === subscription;
+          const isOurs = (values: Readonly<Record<string, string | number>>) => labelNames.every((name) => values[name] === owner[name]);
           for (const metric of [events, attempts, retries, replies, skipped, interrupted, latency, queueBytes, rebalances, rebalanceSeconds, offsetResets, commits]) removeChildren(metric, isOurs);
         },
       };
     },
   };
+}
+
+function labelsOf(owner: ConsumerOwner): Partial<Record<(typeof labelNames)[number], string>> {
+  return owner.source === undefined ? { channel: owner.channel, subscription: owner.subscription } : { source: owner.source };
 }
 
 interface Labelled {

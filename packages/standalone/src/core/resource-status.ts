@@ -1,14 +1,14 @@
 /**
  * The status of every resource on this machine, as its controller would write it in a cluster.
  */
-import { resourceKey, withReady, type Condition, type KafkaChannel, type SubscriptionState, type TopicState } from '@knative-kafka/common/core';
+import { resourceKey, withReady, type Condition, type KafkaChannel, type ServedSource, type SubscriptionState, type TopicState } from '@knative-kafka/common/core';
 
 export interface ResourceStatus {
-  readonly kind: 'KafkaChannel' | 'Subscription';
+  readonly kind: 'KafkaChannel' | 'Subscription' | 'KafkaSource';
   /** `namespace/name`. */
   readonly name: string;
   readonly conditions: readonly Condition[];
-  /** Where events of a channel go, or where those of a Subscription are delivered. */
+  /** Where events of a channel go, or where those of a Subscription or a KafkaSource are delivered. */
   readonly url: string | undefined;
 }
 
@@ -36,6 +36,24 @@ export function subscriptionStatus(state: SubscriptionState, consumer: { readonl
     name: resourceKey(state.subscription.metadata),
     conditions: withReady([...state.conditions, channelReady], previous?.conditions ?? [], nowMs),
     url: state.physicalSubscription.subscriberUri,
+  };
+}
+
+/** Why a KafkaSource is not ready: it has been tried to join its consumer group, and that failed. */
+export const consumerGroupNotJoined = 'ConsumerGroupNotJoined';
+
+/** @param consumer of the KafkaSource: undefined while the dispatcher does not run one */
+export function sourceStatus({ source, sink }: ServedSource, consumer: { readonly isReady: boolean; readonly trouble: string | undefined } | undefined, previous: ResourceStatus | undefined, nowMs: number): ResourceStatus {
+  const isPaused = source.spec.consumers === 0;
+  const deployed: Condition =
+    isPaused || consumer?.isReady === true ? { type: 'Deployed', status: 'True' }
+    : consumer?.trouble === undefined ? { type: 'Deployed', status: 'Unknown', reason: 'ConsumerGroupJoining', message: 'its consumer group has not joined yet' }
+    : { type: 'Deployed', status: 'Unknown', reason: consumerGroupNotJoined, message: consumer.trouble };
+  return {
+    kind: 'KafkaSource',
+    name: resourceKey(source.metadata),
+    conditions: withReady([{ type: 'SinkProvided', status: 'True' }, deployed], previous?.conditions ?? [], nowMs),
+    url: sink.uri,
   };
 }
 

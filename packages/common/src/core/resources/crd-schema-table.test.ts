@@ -25,6 +25,12 @@ it('goes into lists, which may ask for one of several fields', () => {
   expect(row('subscribers[].uid', schema)).toBe('| `subscribers[].uid` | string |  |  |');
 });
 
+it('tells the limits of a list or a map, and the rules for its entries', () => {
+  const topics: CrdSchema = { type: 'array', minItems: 1, maxItems: 9, 'x-kubernetes-list-type': 'set', items: { type: 'string', 'x-kubernetes-validations': [{ rule: 'self != ""', message: 'no topic has no name' }] } };
+  expect(row('topics', object({ topics }))).toBe('| `topics` | list of string |  | At least 1 entry. At most 9 entries. None twice. Rule: no topic has no name. |');
+  expect(row('extensions', object({ extensions: { type: 'object', maxProperties: 3, additionalProperties: { type: 'string' } } }))).toBe('| `extensions` | map to string |  | At most 3 entries. |');
+});
+
 it('leaves out what every object has, and does not break the table', () => {
   const table = describeSchema(object({ apiVersion: { type: 'string' }, kind: { type: 'string' }, metadata: { type: 'object' }, spec: { type: 'object', description: 'a|b\nc' } }));
   expect(table.split('\n').slice(2)).toEqual(['| `spec` | object |  | a\\|b c |']);

@@ -48,15 +48,19 @@ function defaultOf({ default: byDefault }: CrdSchema, isRequired: boolean): stri
 
 /** What a value has to be, beside its type; a rule in the words with which it is refused. */
 function limits(schema: CrdSchema): readonly string[] {
-  const { minimum, maximum, maxLength } = schema;
+  const { minimum, maximum, maxLength, minItems, maxItems, maxProperties } = schema;
   // The largest number of the type says nothing.
   const isBounded = maximum !== undefined && maximum !== 2 ** 31 - 1;
   const oneOf = (schema.anyOf ?? schema.items?.anyOf)?.map(({ required = [] }) => required.map((name) => `\`${name}\``).join(' and '));
   return [
     ...(minimum === undefined ? [] : [isBounded ? `From ${minimum} to ${maximum}.` : `At least ${minimum}.`]),
     ...(maxLength === undefined ? [] : [`At most ${maxLength} characters.`]),
+    ...(minItems === undefined ? [] : [`At least ${minItems} ${minItems === 1 ? 'entry' : 'entries'}.`]),
+    ...(maxItems === undefined ? [] : [`At most ${maxItems} entries.`]),
+    ...(maxProperties === undefined ? [] : [`At most ${maxProperties} entries.`]),
+    ...(schema['x-kubernetes-list-type'] === 'set' ? ['None twice.'] : []),
     ...(oneOf === undefined ? [] : [`Needs ${oneOf.join(' or ')}.`]),
-    ...(schema['x-kubernetes-validations'] ?? []).map(({ message }) => `Rule: ${message}.`),
+    ...[schema, schema.items].flatMap((each) => each?.['x-kubernetes-validations'] ?? []).map(({ message }) => `Rule: ${message}.`),
     ...(schema['x-kubernetes-preserve-unknown-fields'] === true ? ['Further fields are kept.'] : []),
   ];
 }

@@ -24,12 +24,17 @@ export interface CrdSchema {
   readonly maximum?: number;
   readonly minLength?: number;
   readonly maxLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly maxProperties?: number;
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, CrdSchema>>;
   readonly additionalProperties?: CrdSchema;
   readonly items?: CrdSchema;
   readonly anyOf?: readonly CrdSchema[];
   readonly 'x-kubernetes-preserve-unknown-fields'?: boolean;
+  /** `set`: no entry stands in the list twice, which the parsers of the kinds check. */
+  readonly 'x-kubernetes-list-type'?: 'set';
   readonly 'x-kubernetes-validations'?: readonly CelRule[];
 }
 
@@ -183,6 +188,12 @@ function explain(error: ErrorObject, root: unknown, hideValues: boolean): FieldP
       return { path, message: 'must not be empty' };
     case 'maxLength':
       return { path, message: `must have at most ${String(parent.maxLength)} characters` };
+    case 'minItems':
+      return { path, message: 'must not be empty' };
+    case 'maxItems':
+      return { path, message: `must have at most ${String(parent.maxItems)} entries` };
+    case 'maxProperties':
+      return { path, message: `must have at most ${String(parent.maxProperties)} entries` };
     case 'anyOf': {
       const branches = (parent.anyOf ?? []).map((branch) => branch.required?.join(' and '));
       return { path, message: `needs ${branches.join(' or ')}` };

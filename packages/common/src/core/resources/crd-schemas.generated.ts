@@ -485,6 +485,817 @@ export const kafkaChannelSchema: CrdSchema = {
   }
 };
 
+/** openAPIV3Schema of helm/knative-kafka/files/crds/kafka-source.yaml, of every version. */
+export const kafkaSourceSchema: CrdSchema = {
+  "description": "Reads records from Kafka topics and sends each as a CloudEvent to a sink. A record that is a CloudEvent is sent as it is; any other becomes an event of type dev.knative.kafka.event. The label kafkasources.sources.knative.dev/key-type (string, int, float or byte-array) says how keys are read. The annotations kafka.eventing.knative.dev/dispatcher.rate-limiter (enabled or disabled) and kafka.eventing.knative.dev/max.poll.records (events a second for each vreplica) set the rate limiter for this source alone.",
+  "type": "object",
+  "required": [
+    "spec"
+  ],
+  "properties": {
+    "apiVersion": {
+      "description": "sources.knative.dev/v1beta1 or sources.knative.dev/v1; both have the same fields.",
+      "type": "string"
+    },
+    "kind": {
+      "description": "KafkaSource.",
+      "type": "string"
+    },
+    "metadata": {
+      "type": "object"
+    },
+    "spec": {
+      "description": "What to read, where to send it, and how.",
+      "type": "object",
+      "required": [
+        "bootstrapServers",
+        "topics",
+        "sink"
+      ],
+      "properties": {
+        "bootstrapServers": {
+          "description": "Where the Kafka cluster is, as host:port; some of its brokers are enough.",
+          "type": "array",
+          "x-kubernetes-list-type": "set",
+          "minItems": 1,
+          "maxItems": 100,
+          "items": {
+            "description": "One broker as host:port, or several separated by commas.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1024,
+            "x-kubernetes-validations": [
+              {
+                "rule": "self.matches('^ *([^\\\\s:,/]+|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5} *(, *([^\\\\s:,/]+|\\\\[[0-9a-fA-F:.]+\\\\]):[0-9]{1,5} *)*$')",
+                "message": "expected host:port, several separated by commas"
+              }
+            ]
+          }
+        },
+        "topics": {
+          "description": "The topics to read. They may change; what a group has read of a topic is remembered by Kafka.",
+          "type": "array",
+          "x-kubernetes-list-type": "set",
+          "minItems": 1,
+          "maxItems": 1000,
+          "items": {
+            "description": "Name of a topic.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 249,
+            "x-kubernetes-validations": [
+              {
+                "rule": "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'",
+                "message": "the name of a topic is of letters, digits, '.', '_' and '-', and is not '.' or '..' alone"
+              }
+            ]
+          }
+        },
+        "consumers": {
+          "description": "How many vreplicas (virtual replicas) there are. They are spread over the dispatcher pods, at most POD_CAPACITY on each; each pod with at least one reads with one Kafka consumer. With the rate limiter on, each allows so many events a second more. 0 pauses the source.",
+          "type": "integer",
+          "format": "int32",
+          "minimum": 0,
+          "maximum": 10000,
+          "default": 1
+        },
+        "consumerGroup": {
+          "description": "The consumer group that reads. Fixed once it is set. Left out, the controller names one, knative-kafka-source- and a UUID, which is deleted with the source; one with another name is kept, and a source made anew with that name goes on where the last one stopped.",
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255
+        },
+        "initialOffset": {
+          "description": "Where to begin in a partition that the group has not read yet. earliest: with the oldest record; latest: with what is stored from the moment on that the source becomes ready; a time of RFC 3339 such as 2024-01-31T23:59:59Z: with the first record of that time or later.",
+          "type": "string",
+          "maxLength": 64,
+          "default": "latest",
+          "x-kubernetes-validations": [
+            {
+              "rule": "self in ['earliest', 'latest'] || (self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$') && timestamp(self) >= timestamp('1970-01-01T00:00:00Z'))",
+              "message": "expected earliest, latest or a time from 1970 on such as 2024-01-31T23:59:59Z"
+            }
+          ]
+        },
+        "ordering": {
+          "description": "What waits for what. ordered: in a partition one event at a time, in the order of the records; key-ordered: the events of one key in order, those of different keys side by side; unordered: none waits for another.",
+          "type": "string",
+          "enum": [
+            "ordered",
+            "unordered",
+            "key-ordered"
+          ],
+          "default": "ordered"
+        },
+        "delivery": {
+          "description": "How events are delivered. Each field that is left out has its default: naming only a dead letter sink leaves the retries as they are.",
+          "type": "object",
+          "properties": {
+            "deadLetterSink": {
+              "description": "Where events go that could not be delivered.",
+              "type": "object",
+              "properties": {
+                "ref": {
+                  "description": "An object whose address is used, in the namespace of the object that refers to it.",
+                  "type": "object",
+                  "required": [
+                    "kind",
+                    "name"
+                  ],
+                  "properties": {
+                    "apiVersion": {
+                      "description": "API version of the object, for example v1 for a Service.",
+                      "type": "string",
+                      "maxLength": 317
+                    },
+                    "kind": {
+                      "description": "Kind of the object, for example Service or KafkaChannel.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 63
+                    },
+                    "name": {
+                      "description": "Name of the object.",
+                      "type": "string",
+                      "minLength": 1,
+                      "maxLength": 253
+                    },
+                    "namespace": {
+                      "description": "Namespace of the object. Only the one of the object that refers to it is allowed, which is meant when it is left out.",
+                      "type": "string",
+                      "maxLength": 63
+                    },
+                    "group": {
+                      "description": "API group of the object, where its version is left to the cluster.",
+                      "type": "string",
+                      "maxLength": 253
+                    },
+                    "address": {
+                      "description": "Name of the address to use, of an object that has several.",
+                      "type": "string",
+                      "maxLength": 253
+                    }
+                  },
+                  "x-kubernetes-validations": [
+                    {
+                      "rule": "has(self.apiVersion) || has(self.group)",
+                      "message": "ref needs apiVersion beside kind and name, for example v1 for a Service"
+                    }
+                  ]
+                },
+                "uri": {
+                  "description": "An absolute URL; or beside ref a URI reference, relative to the object's address.",
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 8192
+                },
+                "CACerts": {
+                  "description": "Certificates in PEM format that the receiver's certificate is checked against.",
+                  "type": "string"
+                },
+                "audience": {
+                  "description": "OIDC audience of the receiver.",
+                  "type": "string"
+                }
+              },
+              "x-kubernetes-validations": [
+                {
+                  "rule": "has(self.ref) || has(self.uri)",
+                  "message": "needs ref or uri: the object or the URL that events are sent to"
+                },
+                {
+                  "rule": "!has(self.ref) || !has(self.uri) || !self.uri.matches('^[A-Za-z][A-Za-z0-9+.-]*:')",
+                  "message": "beside ref, uri must be relative to the address of the object, such as /path; for an absolute URL leave out ref"
+                },
+                {
+                  "rule": "has(self.ref) || !has(self.uri) || self.uri.matches('(?i)^https?://[^/?#]')",
+                  "message": "without ref, uri must be an absolute URL that begins with http:// or https://"
+                }
+              ]
+            },
+            "retry": {
+              "description": "How many more attempts are made after the first one failed. 10 when left out.",
+              "type": "integer",
+              "format": "int32",
+              "minimum": 0,
+              "maximum": 2147483647
+            },
+            "backoffPolicy": {
+              "description": "How the wait grows. linear: backoffDelay times the number of the retry; exponential: backoffDelay times 2 to the power of the number of the retry. Left out, exponential.",
+              "type": "string",
+              "enum": [
+                "linear",
+                "exponential"
+              ]
+            },
+            "backoffDelay": {
+              "description": "The wait that backoffPolicy multiplies, as an ISO 8601 duration such as PT0.5S. PT0.3S when left out.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                }
+              ]
+            },
+            "timeout": {
+              "description": "How long one attempt may take, as an ISO 8601 duration such as PT30S; not zero. PT600S when left out.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                },
+                {
+                  "rule": "self.matches('[1-9]')",
+                  "message": "timeout must be longer than zero"
+                }
+              ]
+            },
+            "retryAfterMax": {
+              "description": "The longest wait that a Retry-After header of a 429 or 503 response can ask for, as an ISO 8601 duration. The header is ignored when this is left out or PT0S.",
+              "type": "string",
+              "maxLength": 64,
+              "pattern": "^P[0-9WDTHMS.,]*[0-9][WDHMS]$",
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.matches('^P([0-9]{1,6}([.,][0-9]+)?W)?([0-9]{1,7}([.,][0-9]+)?D)?(T([0-9]{1,8}([.,][0-9]+)?H)?([0-9]{1,10}([.,][0-9]+)?M)?([0-9]{1,12}([.,][0-9]+)?S)?)?$') && self.matches('^[^.,]*([.,][0-9]+[WDHMS])?$') && self.matches('[WDHMS]$')",
+                  "message": "expected an ISO 8601 duration such as PT0.5S, PT1M30S or P7D: weeks, days, hours, minutes and seconds in this order, with a fraction on the last one only"
+                }
+              ]
+            },
+            "format": {
+              "description": "Content mode of the requests. json: structured, the whole event in the body; binary: attributes in headers. Left out, binary.",
+              "type": "string",
+              "enum": [
+                "json",
+                "binary"
+              ]
+            }
+          }
+        },
+        "sink": {
+          "description": "Where the events go.",
+          "type": "object",
+          "properties": {
+            "ref": {
+              "description": "An object whose address is used, in the namespace of the object that refers to it.",
+              "type": "object",
+              "required": [
+                "kind",
+                "name"
+              ],
+              "properties": {
+                "apiVersion": {
+                  "description": "API version of the object, for example v1 for a Service.",
+                  "type": "string",
+                  "maxLength": 317
+                },
+                "kind": {
+                  "description": "Kind of the object, for example Service or KafkaChannel.",
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 63
+                },
+                "name": {
+                  "description": "Name of the object.",
+                  "type": "string",
+                  "minLength": 1,
+                  "maxLength": 253
+                },
+                "namespace": {
+                  "description": "Namespace of the object. Only the one of the object that refers to it is allowed, which is meant when it is left out.",
+                  "type": "string",
+                  "maxLength": 63
+                },
+                "group": {
+                  "description": "API group of the object, where its version is left to the cluster.",
+                  "type": "string",
+                  "maxLength": 253
+                },
+                "address": {
+                  "description": "Name of the address to use, of an object that has several.",
+                  "type": "string",
+                  "maxLength": 253
+                }
+              },
+              "x-kubernetes-validations": [
+                {
+                  "rule": "has(self.apiVersion) || has(self.group)",
+                  "message": "ref needs apiVersion beside kind and name, for example v1 for a Service"
+                }
+              ]
+            },
+            "uri": {
+              "description": "An absolute URL; or beside ref a URI reference, relative to the object's address.",
+              "type": "string",
+              "minLength": 1,
+              "maxLength": 8192
+            },
+            "CACerts": {
+              "description": "Certificates in PEM format that the receiver's certificate is checked against.",
+              "type": "string"
+            },
+            "audience": {
+              "description": "OIDC audience of the receiver.",
+              "type": "string"
+            }
+          },
+          "x-kubernetes-validations": [
+            {
+              "rule": "has(self.ref) || has(self.uri)",
+              "message": "needs ref or uri: the object or the URL that events are sent to"
+            },
+            {
+              "rule": "!has(self.ref) || !has(self.uri) || !self.uri.matches('^[A-Za-z][A-Za-z0-9+.-]*:')",
+              "message": "beside ref, uri must be relative to the address of the object, such as /path; for an absolute URL leave out ref"
+            },
+            {
+              "rule": "has(self.ref) || !has(self.uri) || self.uri.matches('(?i)^https?://[^/?#]')",
+              "message": "without ref, uri must be an absolute URL that begins with http:// or https://"
+            }
+          ]
+        },
+        "ceOverrides": {
+          "description": "Changes that are made to every event.",
+          "type": "object",
+          "properties": {
+            "extensions": {
+              "description": "Extension attributes that every event gets, by name. An extension of that name that the event has already is replaced.",
+              "type": "object",
+              "maxProperties": 64,
+              "additionalProperties": {
+                "description": "Value of the extension.",
+                "type": "string",
+                "maxLength": 8192
+              },
+              "x-kubernetes-validations": [
+                {
+                  "rule": "self.all(name, name.matches('^[a-z0-9]{1,256}$'))",
+                  "message": "the name of an extension is of letters a-z and digits, at most 256"
+                },
+                {
+                  "rule": "self.all(name, !(name in ['specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema', 'data']))",
+                  "message": "specversion, id, source, type, subject, time, datacontenttype, dataschema and data belong to every event and cannot be extensions"
+                }
+              ]
+            }
+          }
+        },
+        "net": {
+          "description": "How to log in to Kafka. Every value is in a Secret of the source's namespace.",
+          "type": "object",
+          "properties": {
+            "sasl": {
+              "description": "A user and a password, or a token.",
+              "type": "object",
+              "properties": {
+                "enable": {
+                  "description": "Whether it is used; what stands beside it counts only then.",
+                  "type": "boolean"
+                },
+                "type": {
+                  "description": "The mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, for which the same Secret says where tokens come from, in the keys of a Kafka Secret. PLAIN when left out.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "user": {
+                  "description": "The user; of OAUTHBEARER the client's id.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "password": {
+                  "description": "The password; of OAUTHBEARER the client's secret.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "tokenProvider": {
+                  "description": "A class of Java that makes tokens for AWS. It is kept but not served: the source says so in its conditions.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "roleARN": {
+                  "description": "For tokenProvider, kept like that.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                }
+              }
+            },
+            "tls": {
+              "description": "Encryption, and who both sides are.",
+              "type": "object",
+              "properties": {
+                "enable": {
+                  "description": "Whether it is used; what stands beside it counts only then.",
+                  "type": "boolean"
+                },
+                "caCert": {
+                  "description": "Certificates in PEM format of the authorities that are believed, and no others. Those of the system when left out.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "cert": {
+                  "description": "Our certificate in PEM format, with key. Brokers that ask for none need neither.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                },
+                "key": {
+                  "description": "The private key of cert in PEM format, without a passphrase.",
+                  "type": "object",
+                  "properties": {
+                    "secretKeyRef": {
+                      "description": "A key of a Secret in the namespace of the KafkaSource.",
+                      "type": "object",
+                      "required": [
+                        "name",
+                        "key"
+                      ],
+                      "properties": {
+                        "name": {
+                          "description": "Name of the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "key": {
+                          "description": "The key in the Secret.",
+                          "type": "string",
+                          "minLength": 1,
+                          "maxLength": 253
+                        },
+                        "optional": {
+                          "description": "Has no effect; what is referred to is needed.",
+                          "type": "boolean"
+                        }
+                      }
+                    }
+                  }
+                }
+              },
+              "x-kubernetes-validations": [
+                {
+                  "rule": "!has(self.enable) || !self.enable || (has(self.cert) && has(self.cert.secretKeyRef)) == (has(self.key) && has(self.key.secretKeyRef))",
+                  "message": "cert and key go together: our certificate and its private key, or neither"
+                }
+              ]
+            }
+          }
+        }
+      },
+      "x-kubernetes-validations": [
+        {
+          "rule": "!has(oldSelf.consumerGroup) || (has(self.consumerGroup) ? self.consumerGroup == oldSelf.consumerGroup : oldSelf.consumerGroup.matches('^knative-kafka-source-[0-9a-f-]{36}$'))",
+          "message": "consumerGroup is fixed once it is set, because what was read is remembered by its name",
+          "fieldPath": ".consumerGroup"
+        }
+      ]
+    },
+    "status": {
+      "description": "What was observed. Written by the controller of KafkaSources.",
+      "type": "object",
+      "x-kubernetes-preserve-unknown-fields": true,
+      "properties": {
+        "observedGeneration": {
+          "description": "metadata.generation that this status speaks of.",
+          "type": "integer",
+          "format": "int64"
+        },
+        "conditions": {
+          "description": "Ready and what it depends on, sorted by type.",
+          "type": "array",
+          "items": {
+            "description": "One condition.",
+            "type": "object",
+            "required": [
+              "type",
+              "status"
+            ],
+            "properties": {
+              "type": {
+                "description": "Name of the condition, for example Ready or SinkProvided.",
+                "type": "string"
+              },
+              "status": {
+                "description": "True, False or Unknown.",
+                "type": "string"
+              },
+              "severity": {
+                "description": "Empty for a condition that Ready depends on; Info or Warning for one it does not.",
+                "type": "string"
+              },
+              "reason": {
+                "description": "Why, in one CamelCase word.",
+                "type": "string"
+              },
+              "message": {
+                "description": "Why, in a sentence.",
+                "type": "string"
+              },
+              "lastTransitionTime": {
+                "description": "When the condition last changed.",
+                "type": "string"
+              }
+            }
+          }
+        },
+        "consumers": {
+          "description": "How many vreplicas have a place in a pod.",
+          "type": "integer",
+          "format": "int32"
+        },
+        "selector": {
+          "description": "Selector of the scale subresource, for autoscalers.",
+          "type": "string"
+        },
+        "placements": {
+          "description": "Where the vreplicas are.",
+          "type": "array",
+          "items": {
+            "description": "One pod.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+              "podName": {
+                "description": "Name of the dispatcher pod.",
+                "type": "string"
+              },
+              "vreplicas": {
+                "description": "How many vreplicas of this source it has.",
+                "type": "integer",
+                "format": "int32"
+              }
+            }
+          }
+        },
+        "maxAllowedVReplicas": {
+          "description": "Written by eventing-kafka-broker; has no meaning here.",
+          "type": "integer",
+          "format": "int32"
+        },
+        "claims": {
+          "description": "Which partitions are read, where it is known.",
+          "type": "string"
+        },
+        "ceAttributes": {
+          "description": "The type and source of events that the source makes of records that are no CloudEvents.",
+          "type": "array",
+          "items": {
+            "description": "Events of one topic.",
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {
+              "type": {
+                "description": "Attribute type of the events.",
+                "type": "string"
+              },
+              "source": {
+                "description": "Attribute source of the events.",
+                "type": "string"
+              }
+            }
+          }
+        },
+        "sinkUri": {
+          "description": "URL of spec.sink.",
+          "type": "string"
+        },
+        "sinkCACerts": {
+          "description": "Certificates in PEM format that the sink's certificate is checked against.",
+          "type": "string"
+        },
+        "sinkAudience": {
+          "description": "OIDC audience of the sink.",
+          "type": "string"
+        },
+        "deadLetterSinkUri": {
+          "description": "URL of spec.delivery.deadLetterSink.",
+          "type": "string"
+        },
+        "deadLetterSinkCACerts": {
+          "description": "Certificates in PEM format that the dead letter sink's certificate is checked against.",
+          "type": "string"
+        },
+        "deadLetterSinkAudience": {
+          "description": "OIDC audience of the dead letter sink.",
+          "type": "string"
+        },
+        "auth": {
+          "description": "The identity that the source sends with.",
+          "type": "object",
+          "x-kubernetes-preserve-unknown-fields": true,
+          "properties": {
+            "serviceAccountName": {
+              "description": "ServiceAccount whose token is sent.",
+              "type": "string"
+            }
+          }
+        },
+        "annotations": {
+          "description": "Facts worth keeping, such as the topics that are read.",
+          "type": "object",
+          "additionalProperties": {
+            "description": "One fact.",
+            "type": "string"
+          }
+        }
+      }
+    }
+  }
+};
+
 /** openAPIV3Schema of helm/knative-kafka/files/crds/subscription.yaml, of every version. */
 export const subscriptionSchema: CrdSchema = {
   "description": "Delivers every event of a channel to a subscriber, and the subscriber's replies to another destination. The annotation kafka.eventing.knative.dev/delivery.order (ordered, key-ordered or unordered) says how the events of a KafkaChannel are delivered.",

@@ -4,12 +4,14 @@ import { parse } from 'yaml';
 import { renderCrdSchemas } from '../../generate-crd-schemas.ts';
 import type { CrdSchema } from './crd-schema.ts';
 import { checkAgainstSchema, durationPattern } from './crd-schema.ts';
-import { kafkaChannelSchema, subscriptionSchema } from './crd-schemas.generated.ts';
+import { kafkaChannelSchema, kafkaSourceSchema, subscriptionSchema } from './crd-schemas.generated.ts';
 import type { DeliverySpec } from './delivery.ts';
 import type { Destination, ObjectReference } from './destination.ts';
 import type { KafkaChannelManifest, Subscriber } from './kafka-channel.ts';
 import { defaultRetentionMs } from './kafka-channel.ts';
 import { parseDurationMs } from './delivery.ts';
+import type { KafkaSourceManifest, PodPlacement, SecretKeyReference } from './kafka-source.ts';
+import { sourceOrders } from './kafka-source.ts';
 import type { SubscriptionSpec } from './subscription.ts';
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8');
@@ -19,11 +21,11 @@ it('the generated schemas are those of the chart (run `npm run generate` if not)
 });
 
 interface Crd {
-  metadata: { name: string; labels: Record<string, string> };
+  metadata: { name: string; labels: Record<string, string>; annotations?: Record<string, string> };
   spec: {
     scope: string;
     names: { kind: string; plural: string; shortNames: string[]; categories: string[] };
-    versions: { name: string; served: boolean; storage: boolean; subresources: object; additionalPrinterColumns: { name: string }[] }[];
+    versions: { name: string; served: boolean; storage: boolean; subresources: object; additionalPrinterColumns: { name: string; priority?: number }[] }[];
   };
 }
 
@@ -53,6 +55,31 @@ describe('what Knative asks of the definition of a channel', () => {
   });
 });
 
+describe('what Knative asks of the definition of a source', () => {
+  const crd = parse(read('../../../../../helm/knative-kafka/files/crds/kafka-source.yaml')) as Crd;
+
+  it('is found by its label, category and plural, and says what it sends', () => {
+    expect(crd.metadata.name).toBe('kafkasources.sources.knative.dev');
+    expect(crd.metadata.labels).toMatchObject({ 'duck.knative.dev/source': 'true' });
+    expect(JSON.parse(crd.metadata.annotations?.['registry.knative.dev/eventTypes'] ?? '')).toMatchObject([{ type: 'dev.knative.kafka.event' }]);
+    expect(crd.spec.scope).toBe('Namespaced');
+    expect(crd.spec.names).toMatchObject({ kind: 'KafkaSource', plural: 'kafkasources' });
+    expect(crd.spec.names.categories).toEqual(['all', 'knative', 'eventing', 'sources']);
+  });
+
+  it('serves v1beta1 and v1 with status and scale subresources and the usual columns', () => {
+    expect(crd.spec.versions.map(({ name, served, storage }) => [name, served, storage])).toEqual([
+      ['v1beta1', true, true],
+      ['v1', true, false],
+    ]);
+    for (const version of crd.spec.versions) {
+      expect(version.subresources).toEqual({ status: {}, scale: { specReplicasPath: '.spec.consumers', statusReplicasPath: '.status.consumers', labelSelectorPath: '.status.selector' } });
+      const columns = version.additionalPrinterColumns.filter(({ priority = 0 }) => priority === 0).map(({ name }) => name);
+      expect(columns).toEqual(['Topics', 'BootstrapServers', 'Ready', 'Reason', 'Age']);
+    }
+  });
+});
+
 /** Every schema of a tree, with its path. */
 function* schemas(schema: CrdSchema, path: string, isBranch = false): Generator<[string, CrdSchema, boolean]> {
   yield [path, schema, isBranch];
@@ -63,6 +90,7 @@ function* schemas(schema: CrdSchema, path: string, isBranch = false): Generator<
 
 describe.each([
   ['KafkaChannel', kafkaChannelSchema],
+  ['KafkaSource', kafkaSourceSchema],
   ['Subscription', subscriptionSchema],
 ])('the schema of %s', (kind, root) => {
   it.each([...schemas(root, kind)])('%s has a type, a description and only what a structural schema may have', (path, schema, isMap) => {
@@ -117,7 +145,25 @@ describe('the types have no field that the schema does not know', () => {
   };
   const subscriptionSpec: Record<keyof SubscriptionSpec, true> = { channel: true, subscriber: true, reply: true, delivery: true };
 
+  const sourceSpec: Record<keyof KafkaSourceManifest['spec'], true> = {
+    bootstrapServers: true, topics: true, consumers: true, consumerGroup: true, initialOffset: true, ordering: true, delivery: true, sink: true, ceOverrides: true, net: true,
+  };
+  type Net = NonNullable<KafkaSourceManifest['spec']['net']>;
+  const sasl: Record<keyof NonNullable<Net['sasl']>, true> = { enable: true, type: true, user: true, password: true, tokenProvider: true, roleARN: true };
+  const tls: Record<keyof NonNullable<Net['tls']>, true> = { enable: true, caCert: true, cert: true, key: true };
+  const secretKey: Record<keyof SecretKeyReference, true> = { name: true, key: true };
+  const placement: Record<keyof PodPlacement, true> = { podName: true, vreplicas: true };
+
   it.each<[string, object, string[]]>([
+    ['KafkaSource.spec', sourceSpec, at(kafkaSourceSchema, 'spec')],
+    ['KafkaSource.spec.delivery', delivery, at(kafkaSourceSchema, 'spec', 'delivery')],
+    ['KafkaSource.spec.sink', destination, at(kafkaSourceSchema, 'spec', 'sink')],
+    ['KafkaSource.spec.sink.ref', reference, at(kafkaSourceSchema, 'spec', 'sink', 'ref')],
+    ['KafkaSource.spec.net.sasl', sasl, at(kafkaSourceSchema, 'spec', 'net', 'sasl')],
+    ['KafkaSource.spec.net.tls', tls, at(kafkaSourceSchema, 'spec', 'net', 'tls')],
+    ...['type', 'user', 'password', 'tokenProvider', 'roleARN'].map((part): [string, object, string[]] => [`KafkaSource.spec.net.sasl.${part}`, secretKey, at(kafkaSourceSchema, 'spec', 'net', 'sasl', part, 'secretKeyRef')]),
+    ...['caCert', 'cert', 'key'].map((part): [string, object, string[]] => [`KafkaSource.spec.net.tls.${part}`, secretKey, at(kafkaSourceSchema, 'spec', 'net', 'tls', part, 'secretKeyRef')]),
+    ['KafkaSource.status.placements[]', placement, at(kafkaSourceSchema, 'status', 'placements', '[]')],
     ['KafkaChannel.spec', channelSpec, at(kafkaChannelSchema, 'spec')],
     ['KafkaChannel.spec.delivery', delivery, at(kafkaChannelSchema, 'spec', 'delivery')],
     ['KafkaChannel.spec.delivery.deadLetterSink', destination, at(kafkaChannelSchema, 'spec', 'delivery', 'deadLetterSink')],
@@ -130,4 +176,10 @@ describe('the types have no field that the schema does not know', () => {
   ])('%s', (_name, type, known) => {
     expect(known).toEqual(expect.arrayContaining(Object.keys(type)));
   });
+});
+
+it('the orders of a source in the code are those of the schema', () => {
+  const ordering = kafkaSourceSchema.properties?.['spec']?.properties?.['ordering'];
+  expect(ordering?.enum).toEqual(sourceOrders);
+  expect(ordering?.default).toBe(sourceOrders[0]);
 });

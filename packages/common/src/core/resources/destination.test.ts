@@ -97,6 +97,7 @@ describe('resolveDestination', () => {
   it.each<[DestinationRole, string]>([
     ['subscriber', 'SubscriberResolveFailed'],
     ['reply', 'ReplyResolveFailed'],
+    ['sink', 'SinkResolveFailed'],
     ['deadLetterSink', 'DeadLetterSinkResolveFailed'],
   ])('gives Knative\'s reason for a %s', (role, reason) => {
     expect(resolve({}, role)).toMatchObject({ error: { reason } });

@@ -52,11 +52,12 @@ export interface DestinationLookups {
 }
 
 /** Whose Destination it is; the reason of the condition follows from it. */
-export type DestinationRole = 'subscriber' | 'reply' | 'deadLetterSink';
+export type DestinationRole = 'subscriber' | 'reply' | 'sink' | 'deadLetterSink';
 
 const reasons = {
   subscriber: 'SubscriberResolveFailed',
   reply: 'ReplyResolveFailed',
+  sink: 'SinkResolveFailed',
   deadLetterSink: 'DeadLetterSinkResolveFailed',
 } as const satisfies Record<DestinationRole, string>;
 

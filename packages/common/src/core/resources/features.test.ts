@@ -25,4 +25,18 @@ describe('features', () => {
   ])('channels-topic-template of %j is %s', (data, expected) => {
     expect(readFeatures([configMap('knative-eventing', data)], 'knative-eventing').channelsTopicTemplate).toBe(expected);
   });
+
+  it.each<[Record<string, string>, boolean]>([
+    [{}, false],
+    [{ 'dispatcher.rate-limiter': 'enabled' }, true],
+    [{ 'dispatcher.rate-limiter': ' Enabled ' }, true],
+    [{ 'dispatcher.rate-limiter': 'true' }, false],
+    [{ 'dispatcher-rate-limiter': 'enabled' }, true],
+    [{ 'dispatcher-rate-limiter': 'disabled' }, false],
+    // The second is what eventing-kafka-broker installs, the first what somebody has added.
+    [{ 'dispatcher.rate-limiter': 'enabled', 'dispatcher-rate-limiter': 'disabled' }, true],
+    [{ 'dispatcher.rate-limiter': 'disabled', 'dispatcher-rate-limiter': 'enabled' }, false],
+  ])('the rate limiter of %j is on: %s', (data, expected) => {
+    expect(readFeatures([configMap('knative-eventing', data)], 'knative-eventing').isRateLimiterEnabled).toBe(expected);
+  });
 });

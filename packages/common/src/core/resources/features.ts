@@ -13,6 +13,8 @@ export interface Features {
   readonly isDeadLetterTopicEnabled: boolean;
   /** What the topics of new channels are called, see `topicName`. */
   readonly channelsTopicTemplate: string;
+  /** KafkaSources send no faster than their vreplicas allow, see `eventsPerSecondPerVreplica`. */
+  readonly isRateLimiterEnabled: boolean;
 }
 
 /** Its keys, for the page that lists them. */
@@ -27,7 +29,15 @@ export const featureKeys = {
     default: 'disabled',
     about: '`enabled` keeps events that cannot be delivered and have no dead letter sink in a topic beside the channel\'s; otherwise they are dropped, and counted',
   },
+  rateLimiter: {
+    key: 'dispatcher.rate-limiter',
+    default: 'disabled',
+    about: '`enabled` limits every KafkaSource to `max.poll.records` events a second for each of its vreplicas; `dispatcher-rate-limiter` means the same where this key is absent; the annotation `kafka.eventing.knative.dev/dispatcher.rate-limiter` of a KafkaSource wins',
+  },
 } as const;
+
+/** Its name in the ConfigMap that eventing-kafka-broker installs. */
+const rateLimiterAlias = 'dispatcher-rate-limiter';
 
 /** @param namespace the system namespace; the ConfigMap counts there only */
 export function readFeatures(configMaps: readonly ConfigMap[], namespace: string): Features {
@@ -36,6 +46,7 @@ export function readFeatures(configMaps: readonly ConfigMap[], namespace: string
   return {
     isDeadLetterTopicEnabled: isEnabled(data?.[featureKeys.deadLetterTopic.key]),
     channelsTopicTemplate: template === undefined || template === '' ? featureKeys.channelsTopicTemplate.default : template,
+    isRateLimiterEnabled: isEnabled(data?.[featureKeys.rateLimiter.key] ?? data?.[rateLimiterAlias]),
   };
 }
 

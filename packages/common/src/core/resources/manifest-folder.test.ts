@@ -14,6 +14,9 @@ const subscription = (name: string, to: string, more = '', metadata = ''): strin
   `  channel: {apiVersion: messaging.knative.dev/v1, kind: KafkaChannel, name: ${to}}\n` +
   `  subscriber: {uri: "http://${name}"}\n${more}`;
 
+const kafkaSource = (name: string, more = '', sink = '{uri: "http://sink"}'): string =>
+  `apiVersion: sources.knative.dev/v1\nkind: KafkaSource\nmetadata: {name: ${name}}\nspec:\n  bootstrapServers: ["kafka:9092"]\n  topics: [orders]\n  sink: ${sink}\n${more}`;
+
 /** The states after each of several readings, each given as texts by file name; undefined for a file that is unreadable. */
 function readings(...folders: Record<string, string | undefined>[]): FolderState[] {
   const states: FolderState[] = [];
@@ -65,6 +68,46 @@ describe('what is in force', () => {
     ]);
     expect(problems(states[1]!)).toEqual([]);
     expect(states[1]?.resources.channels[0]?.spec.subscribers).toHaveLength(1);
+  });
+});
+
+describe('a KafkaSource', () => {
+  const sources = ({ resources }: FolderState): unknown[] => resources.sources.map(({ source, sink, deadLetterSink }) => [source.metadata.name, sink, deadLetterSink]);
+
+  it('is served with its destinations resolved, and whoever reads it does the rest', () => {
+    const state = last({
+      'b.yaml': kafkaSource('b', '  delivery: {deadLetterSink: {ref: {apiVersion: v1, kind: Service, name: dead}, uri: /letters}}\n'),
+      'a.yaml': `${kafkaSource('a', '', '{ref: {apiVersion: messaging.knative.dev/v1, kind: KafkaChannel, name: c}}')}---\n${channel('c')}---\napiVersion: v1\nkind: Service\nmetadata: {name: dead}\n`,
+    });
+    expect(problems(state)).toEqual([]);
+    expect(sources(state)).toEqual([
+      ['a', { uri: 'http://localhost:8080/default/c' }, undefined],
+      ['b', { uri: 'http://sink' }, { uri: 'http://dead.default.svc.cluster.local/letters' }],
+    ]);
+    expect(state.resources.sources[0]).toMatchObject({ placements: undefined, needsInitialOffsets: true, source: { spec: { consumers: 1, initialOffset: 'latest' } } });
+    expect(state.resources.sources[0]?.source.spec.consumerGroup).toMatch(/^knative-kafka-source-[0-9a-f-]{36}$/);
+  });
+
+  it('without a destination that is there is reported and not served, until it appears', () => {
+    const service = (name: string): string => `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\n`;
+    const a = kafkaSource('a', '  delivery: {deadLetterSink: {ref: {apiVersion: v1, kind: Service, name: dead}}}\n', '{ref: {apiVersion: v1, kind: Service, name: shop}}');
+    const states = readings({ a }, { a, b: service('shop') }, { a, b: service('shop'), c: service('dead') });
+    expect(states.map(problems)).toEqual([
+      ['warning a:1 not served: spec.sink: Service default/shop does not exist'],
+      ['warning a:1 not served: spec.delivery.deadLetterSink: Service default/dead does not exist'],
+      [],
+    ]);
+    expect(states.map((state) => state.resources.sources.length)).toEqual([0, 0, 1]);
+  });
+
+  it('counts the changes of its spec', () => {
+    const states = readings({ a: kafkaSource('a') }, { a: `# same\n${kafkaSource('a')}` }, { a: kafkaSource('a', '  consumers: 2\n') });
+    expect(states.map(({ resources }) => resources.sources.map(({ source }) => source.metadata.generation))).toEqual([[1], [1], [2]]);
+  });
+
+  it('stays as it was while its document is wrong', () => {
+    const state = last({ a: kafkaSource('a', '  consumers: 2\n') }, { a: kafkaSource('a', '  consumers: many\n') });
+    expect(state.resources.sources.map(({ source }) => source.spec.consumers)).toEqual([2]);
   });
 });
 

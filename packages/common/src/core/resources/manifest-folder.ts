@@ -11,7 +11,10 @@
 import type { ManifestFile, ManifestProblem, ManifestResource } from '../manifests.ts';
 import { readManifests, unreadableManifests } from '../manifests.ts';
 import { fillSubscribers } from './channel-subscribers.ts';
+import type { DestinationLookups } from './destination.ts';
+import { resolveDestination } from './destination.ts';
 import type { KafkaChannel } from './kafka-channel.ts';
+import type { KafkaSource, ServedSource } from './kafka-source.ts';
 import type { ResourceName } from './metadata.ts';
 import { resourceId, resourceKey } from './metadata.ts';
 import type { Resources } from './resources.ts';
@@ -79,7 +82,7 @@ export function nextFolderState(
   problems.unshift(...[...states.values()].flatMap((state) => state.problems));
 
   const generations = new Map<string, Generation>();
-  const count = <R extends KafkaChannel | Subscription>(resource: R): R => {
+  const count = <R extends KafkaChannel | Subscription | KafkaSource>(resource: R): R => {
     const id = resourceId(resource.kind, resource.metadata);
     const spec = JSON.stringify(resource.spec);
     const before = previous.generations.get(id);
@@ -95,8 +98,7 @@ export function nextFolderState(
       .sort((a, b) => compareText(resourceKey(a.metadata), resourceKey(b.metadata)));
 
   const channels = ofKind('KafkaChannel');
-  // Subscriptions first: an entry of spec.subscribers carries the generation of its Subscription.
-  const filled = fillSubscribers(channels, ofKind('Subscription').map(count), {
+  const lookups: DestinationLookups = {
     hasService: (namespace, name) => placed.has(resourceId('Service', { namespace, name })),
     addresses: ({ apiVersion, kind, namespace, name }) => {
       const object = resourceId(kind, { namespace, name });
@@ -107,7 +109,9 @@ export function nextFolderState(
       return [{ name: 'http', url: settings.channelUrl({ namespace, name }) }];
     },
     clusterDomain: settings.clusterDomain,
-  });
+  };
+  // Subscriptions first: an entry of spec.subscribers carries the generation of its Subscription.
+  const filled = fillSubscribers(channels, ofKind('Subscription').map(count), lookups);
   for (const { subscription, conditions } of filled.subscriptions) {
     const id = resourceId('Subscription', subscription.metadata);
     const unresolved = conditions.find(({ type, status }) => type === 'ReferencesResolved' && status !== 'True');
@@ -115,10 +119,18 @@ export function nextFolderState(
     if (unresolved === undefined || place === undefined) continue;
     problems.push(problemAt(place, 'warning', `not added to its channel: ${unresolved.message ?? ''}`));
   }
+  const sources = ofKind('KafkaSource').map(count).flatMap((source) => {
+    const served = resolveSource(source, lookups);
+    if (!('problem' in served)) return [served];
+    const place = placed.get(resourceId(source.kind, source.metadata));
+    if (place !== undefined) problems.push(problemAt(place, 'warning', `not served: ${served.problem}`));
+    return [];
+  });
   return {
     resources: {
       channels: filled.channels.map(count),
       subscriptions: filled.subscriptions,
+      sources,
       secrets: ofKind('Secret'),
       configMaps: ofKind('ConfigMap'),
       problems: problems.sort((a, b) => compareText(a.file, b.file) || a.document - b.document),
@@ -126,6 +138,16 @@ export function nextFolderState(
     files: states,
     generations,
   };
+}
+
+/** A KafkaSource with its destinations resolved; or why they are not. */
+function resolveSource(source: KafkaSource, lookups: DestinationLookups): ServedSource | { readonly problem: string } {
+  const { metadata: { namespace }, spec: { sink, delivery } } = source;
+  const resolvedSink = resolveDestination(sink, 'sink', namespace, lookups);
+  if ('error' in resolvedSink) return { problem: `spec.sink: ${resolvedSink.error.message}` };
+  const deadLetterSink = delivery?.deadLetterSink === undefined ? undefined : resolveDestination(delivery.deadLetterSink, 'deadLetterSink', namespace, lookups);
+  if (deadLetterSink !== undefined && 'error' in deadLetterSink) return { problem: `spec.delivery.deadLetterSink: ${deadLetterSink.error.message}` };
+  return { source, sink: resolvedSink, deadLetterSink, placements: undefined, needsInitialOffsets: true };
 }
 
 function nextFileState(previous: FileState | undefined, file: FolderFile): FileState {

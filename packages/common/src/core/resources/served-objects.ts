@@ -9,8 +9,10 @@
  */
 import type { ConfigMap } from './core-objects.ts';
 import { deliveryOrderAnnotation, parseKafkaChannel, type KafkaChannel, type KafkaChannelManifest } from './kafka-channel.ts';
+import { keyTypeLabel, maxPollRecordsAnnotation, parseKafkaSource, rateLimiterAnnotation, settledBootstrapServersAnnotation, settledTopicsAnnotation, type KafkaSourceManifest, type PodPlacement, type ServedSource } from './kafka-source.ts';
 import { parseMetadata, type ManifestMeta } from './metadata.ts';
 import type { DeliverySpec } from './delivery.ts';
+import type { ResolvedAddress } from './destination.ts';
 import { parseSubscription, type Subscription } from './subscription.ts';
 
 /** An object as an API server gives it. */
@@ -61,6 +63,50 @@ export function servedSubscription(object: ServedObject, channel: string | undef
   return parseSubscription({ ...header(object), spec: { channel: { apiVersion, kind, name } } }).subscription;
 }
 
+/**
+ * A KafkaSource as far as the data plane asks. Which topics it reads, on which servers, and where its events go stands in
+ * its status.
+ *
+ * @returns undefined when it is not served: not (yet) prepared by its controller, or being deleted
+ */
+export function servedSource(object: ServedObject): ServedSource | undefined {
+  if (object.metadata.deletionTimestamp !== undefined) return undefined;
+  const spec = fields(object.spec);
+  const status = fields(object.status);
+  const settled = texts(status['annotations']);
+  const topics = separated(settled[settledTopicsAnnotation]);
+  const bootstrapServers = separated(settled[settledBootstrapServersAnnotation]);
+  const consumerGroup = spec['consumerGroup'];
+  const sink = addressIn(status, 'sink');
+  const deadLetterSink = addressIn(status, 'deadLetterSink');
+  const needsDeadLetterSink = fields(spec['delivery'])['deadLetterSink'] !== undefined;
+  if (sink === undefined || (needsDeadLetterSink && deadLetterSink === undefined)) return undefined;
+  if (topics.length === 0 || bootstrapServers.length === 0 || typeof consumerGroup !== 'string' || consumerGroup === '') return undefined;
+  const consumers = spec['consumers'];
+  const { source } = parseKafkaSource({
+    ...header(object),
+    spec: {
+      bootstrapServers,
+      topics,
+      consumerGroup,
+      ...(typeof consumers === 'number' ? { consumers } : {}),
+      ...textsOf(spec, ['initialOffset', 'ordering']),
+      ...deliveryOf(spec),
+      // What it was resolved to is beside the source.
+      sink: {},
+      ceOverrides: { extensions: texts(fields(spec['ceOverrides'])['extensions']) },
+      net: { sasl: netPart(spec, 'sasl', ['type', 'user', 'password', 'tokenProvider']), tls: netPart(spec, 'tls', ['caCert', 'cert', 'key']) },
+    },
+  });
+  return {
+    source,
+    sink,
+    deadLetterSink: needsDeadLetterSink ? deadLetterSink : undefined,
+    placements: list(status['placements']).flatMap(placementOf),
+    needsInitialOffsets: false,
+  };
+}
+
 /** Without the documentation that such ConfigMaps carry. */
 export function servedConfigMap(object: ServedObject): ConfigMap {
   const data = { ...texts(object.data) };
@@ -68,9 +114,11 @@ export function servedConfigMap(object: ServedObject): ConfigMap {
   return { kind: 'ConfigMap', metadata: parseMetadata(header(object)), data };
 }
 
-/** Labels are nobody's business here, nor are annotations but one. */
-function header({ apiVersion, kind, metadata: { name, namespace, uid, generation, annotations } }: ServedObject): Pick<KafkaChannelManifest, 'apiVersion' | 'kind' | 'metadata'> {
-  const order = texts(annotations)[deliveryOrderAnnotation];
+/** The labels and annotations that mean something here; the rest is nobody's business. */
+const keptLabels = [keyTypeLabel] as const;
+const keptAnnotations = [deliveryOrderAnnotation, rateLimiterAnnotation, maxPollRecordsAnnotation] as const;
+
+function header({ apiVersion, kind, metadata: { name, namespace, uid, generation, labels, annotations } }: ServedObject): Pick<KafkaChannelManifest, 'apiVersion' | 'kind' | 'metadata'> {
   return {
     apiVersion,
     kind,
@@ -79,7 +127,8 @@ function header({ apiVersion, kind, metadata: { name, namespace, uid, generation
       ...(namespace === undefined ? {} : { namespace }),
       ...(uid === undefined ? {} : { uid }),
       ...(generation === undefined ? {} : { generation }),
-      ...(order === undefined ? {} : { annotations: { [deliveryOrderAnnotation]: order } }),
+      labels: textsOf(fields(labels), keptLabels),
+      annotations: textsOf(fields(annotations), keptAnnotations),
     },
   };
 }
@@ -114,6 +163,39 @@ function deliveryOf(holder: Readonly<Record<string, unknown>>): { readonly deliv
       ...(typeof sink['uri'] === 'string' ? { deadLetterSink: textsOf(sink, sinkTexts) } : {}),
     },
   };
+}
+
+/** What a controller resolved a Destination to. */
+function addressIn(status: Readonly<Record<string, unknown>>, role: 'sink' | 'deadLetterSink'): ResolvedAddress | undefined {
+  const uri = status[`${role}Uri`];
+  if (typeof uri !== 'string' || uri === '') return undefined;
+  const CACerts = status[`${role}CACerts`];
+  const audience = status[`${role}Audience`];
+  return { uri, ...(typeof CACerts === 'string' ? { CACerts } : {}), ...(typeof audience === 'string' ? { audience } : {}) };
+}
+
+function placementOf(entry: unknown): readonly PodPlacement[] {
+  const { podName, vreplicas } = fields(entry);
+  const isPlaced = typeof podName === 'string' && typeof vreplicas === 'number' && Number.isInteger(vreplicas) && vreplicas >= 1;
+  return isPlaced ? [{ podName, vreplicas }] : [];
+}
+
+/** A part of `spec.net` with the references that are whole. */
+function netPart<Name extends string>(spec: Readonly<Record<string, unknown>>, part: 'sasl' | 'tls', names: readonly Name[]): { readonly enable: boolean } & { readonly [N in Name]?: SecretReferences } {
+  const found = fields(fields(spec['net'])[part]);
+  const references: { [N in Name]?: SecretReferences } = {};
+  for (const each of names) {
+    const { name, key } = fields(fields(found[each])['secretKeyRef']);
+    if (typeof name === 'string' && typeof key === 'string') references[each] = { secretKeyRef: { name, key } };
+  }
+  return { enable: found['enable'] === true, ...references };
+}
+
+type SecretReferences = NonNullable<NonNullable<NonNullable<KafkaSourceManifest['spec']['net']>['sasl']>['type']>;
+
+/** The entries of a comma-separated list. */
+function separated(text: string | undefined): readonly string[] {
+  return (text ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
 }
 
 function textsOf<Name extends string>(found: Readonly<Record<string, unknown>>, names: readonly Name[]): Partial<Record<Name, string>> {

@@ -113,20 +113,34 @@ export class ClusterConnections {
 
   /** Leaders by partition, as of now; without those partitions that have none. Never earlier ones than were returned before. */
   async topicLeaders(topic: string): Promise<ReadonlyMap<number, PartitionLeader>> {
-    const last = this.#lookups.get(topic);
-    const now = performance.now();
-    if (last !== undefined && now - last.at < metadataIntervalMs) await last.done;
-    else {
-      const done = this.#lookUpLeaders(topic);
-      this.#lookups.set(topic, { at: now, done });
-      await done;
-    }
+    await this.#lookUp(topic);
     const found = new Map<number, PartitionLeader>();
     for (const [partition, { brokerId, epoch }] of this.#leaders.get(topic)?.leaders ?? []) {
       const broker = this.#known.get(brokerId);
       if (broker !== undefined) found.set(partition, { broker, epoch });
     }
     return found;
+  }
+
+  /** The ids of those topics that exist, as far as brokers tell, and their names. */
+  async topicNames(topics: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    const lookUp = async (topic: string): Promise<void> => {
+      await this.#lookUp(topic);
+      const { topicId } = this.#leaders.get(topic) ?? {};
+      if (topicId !== undefined) found.set(topicId, topic);
+    };
+    await Promise.allSettled(topics.map(lookUp)); // one that is missing keeps no other away
+    return found;
+  }
+
+  async #lookUp(topic: string): Promise<void> {
+    const last = this.#lookups.get(topic);
+    const now = performance.now();
+    if (last !== undefined && now - last.at < metadataIntervalMs) return last.done;
+    const done = this.#lookUpLeaders(topic);
+    this.#lookups.set(topic, { at: now, done });
+    return done;
   }
 
   async #lookUpLeaders(topic: string): Promise<void> {

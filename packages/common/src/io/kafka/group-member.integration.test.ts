@@ -69,7 +69,7 @@ async function warmUp(client: KafkaClient): Promise<void> {
   }
 }
 
-async function startOf(client: KafkaClient, topic: string, change: RecordedMemberOptions = {}): Promise<RecordedMember> {
+async function startOf(client: KafkaClient, topic: string | readonly string[], change: RecordedMemberOptions = {}): Promise<RecordedMember> {
   const started = recordMember(client, topic, change);
   members.push(started.member);
   await started.member.start();
@@ -209,7 +209,7 @@ describe('one broker', () => {
   };
   const createClient = (consumerClient: ConsumerClient = 'platformatic', change: Partial<KafkaConnection> = {}): KafkaClient =>
     createKafkaClient(connectionTo([`127.0.0.1:${proxy.port}`], change), 'platformatic', consumerClient, log);
-  const start = (topic: string, change: RecordedMemberOptions = {}): Promise<RecordedMember> => startOf(client, topic, change);
+  const start = (topic: string | readonly string[], change: RecordedMemberOptions = {}): Promise<RecordedMember> => startOf(client, topic, change);
   const committedOffset = async (topic: string, partition: number): Promise<bigint | undefined> =>
     (await client.createAdmin().groupLag(groupOf(topic), topic)).find((entry) => entry.partition === partition)?.commitOffset;
   const startProcess = (options: Omit<MemberProcessOptions, 'broker'>): MemberProcess => new MemberProcess({ broker: `127.0.0.1:${proxy.port}`, ...options });
@@ -608,6 +608,46 @@ describe('one broker', () => {
       expect(recorded.told.lost).toEqual([]);
     });
 
+    it('of several topics, one that is deleted and created again is read from its beginning, and the others go on where they are', async () => {
+      const topic = await createTopic(client, 2);
+      const other = await createTopic(client, 2);
+      const recorded = await start([topic, other], { onRevoking: ({ commit }) => commit().catch(() => undefined) });
+      for (const partition of [0, 1]) for (const of of [topic, other]) await produceTexts(client, of, partition, ['old', 'old']);
+      await until('the records', isUpTo(8, recorded));
+      await recorded.commit();
+      const othersAt = recorded.told.assignments.length;
+      await client.createAdmin().deleteTopic(topic);
+      await until('the partitions to be gone', () => recorded.assigned().join() === `${other}/0,${other}/1`);
+      await makeTopic(client, topic, 3);
+      for (const partition of [0, 1, 2]) await produceTexts(client, topic, partition, ['new']);
+      for (const partition of [0, 1]) await produceTexts(client, other, partition, ['next']);
+      await until('the new records', isUpTo(13, recorded));
+      expect(recorded.told.records.slice(8).filter((entry) => entry.topic === topic).map(({ value }) => String(value))).toEqual(['new', 'new', 'new']);
+      for (const partition of [0, 1]) expect(recorded.offsets(partition, other)).toEqual([0n, 1n, 2n]);
+      for (const assignment of recorded.told.assignments.slice(othersAt)) expect(assignment.filter((entry) => entry.topic === other && entry.kept)).toHaveLength(2);
+      await recorded.commit();
+      expect(await committedOffset(topic, 2)).toBe(1n);
+      expect(recorded.told.lost).toEqual([]);
+    });
+
+    it('of several topics, each record comes once whatever the order in which their partitions had records', async () => {
+      const [orders, payments] = [await createTopic(client, 3), await createTopic(client, 2)];
+      const all = [...[0, 1, 2].map((partition) => ({ topic: orders, partition })), ...[0, 1].map((partition) => ({ topic: payments, partition }))];
+      const recorded = await start([orders, payments]);
+      await until('all partitions', () => recorded.assigned().length === 5);
+      // Whoever had records is asked for last: now the partitions of each topic stand between those of the other.
+      for (const at of [3, 0, 4, 2, 1]) {
+        const { topic, partition } = all[at]!;
+        const before = recorded.told.records.length;
+        await produceTexts(client, topic, partition, ['alone']);
+        await until('the record', isUpTo(before + 1, recorded));
+      }
+      for (let turn = 0; turn < 5; turn++) await Promise.all(all.map(({ topic, partition }) => produceTexts(client, topic, partition, ['a', 'b'])));
+      await until('all records', isUpTo(55, recorded));
+      for (const { topic, partition } of all) expect(recorded.offsets(partition, topic)).toEqual(Array.from({ length: 11 }, (_, offset) => BigInt(offset)));
+      expectUnbrokenWhileKept(recorded.told);
+    });
+
     it('reads partitions that a topic grows by', async () => {
       const topic = await createTopic(client, 1);
       const recorded = await start(topic);
@@ -784,6 +824,22 @@ describe('three brokers', () => {
     await until('the next record', isUpTo(2, recorded));
     expect(texts(recorded)).toEqual(['before', 'after']);
     expect(recorded.told).toMatchObject({ offsetResets: [], lost: [] });
+  });
+
+  it('of several topics, follows the leaders of the one and goes on with those of the others', async () => {
+    const [topic, other] = [await createTopic(client, 2, 3), await createTopic(client, 3, 3)];
+    const partitions = [...[0, 1].map((partition) => ({ of: topic, partition })), ...[0, 1, 2].map((partition) => ({ of: other, partition }))];
+    await observer.untilAllInSync(topic, other);
+    const recorded = await startOf(client, [topic, other]);
+    await until('all partitions', () => recorded.assigned().length === 5);
+    for (const value of ['before', 'after']) {
+      if (value === 'after') await observer.electOtherLeaders(topic);
+      for (const { of, partition } of partitions) await produceTexts(client, of, partition, [value]);
+      await until('the records', isUpTo(value === 'after' ? 10 : 5, recorded));
+    }
+    for (const { of, partition } of partitions) expect(recorded.offsets(partition, of)).toEqual([0n, 1n]);
+    expect(recorded.told).toMatchObject({ offsetResets: [], lost: [] });
+    expect(recorded.told.assignments).toHaveLength(1);
   });
 
   it('does not believe a broker that tells the leaders of before, itself among them', async () => {

@@ -20,6 +20,7 @@ import type { ClusterConnections, HeartbeatApi } from './cluster-connections.ts'
 import { brokerAnswer, faultOf } from './faults.ts';
 import { agreeOnSession } from './group-session.ts';
 import { PartitionFetcher } from './partition-fetcher.ts';
+import { PartitionMap } from './partition-map.ts';
 import type { AssignedPartition, CommitOffset, ConnectionSource, GroupMember, GroupMemberOptions } from './port.ts';
 
 /** What the members of one client have in common. */
@@ -53,6 +54,8 @@ const joinEpoch = 0;
 const leaveEpoch = -1;
 const firstRetryMs = 100;
 const lastRetryMs = 1_000;
+/** How soon brokers are asked again for the names of topics that none of them could tell. */
+const namesRetryMs = 500;
 /** Until the first answer of the coordinator: a new cluster makes its topic of committed offsets first. */
 const startTimeoutMs = 15_000;
 /** A commit that was not taken for this long is given back to the caller. */
@@ -63,8 +66,7 @@ const revokeMarginMs = 20_000;
 /** So that a session outlasts heartbeats that get lost, whatever interval the broker names. */
 const heartbeatsPerSession = 3;
 
-interface OwnedPartition {
-  readonly partition: number;
+interface OwnedPartition extends TopicPartition {
   readonly topicId: string;
   /** What was committed beside the offset at which it began. */
   readonly metadata: string | undefined;
@@ -72,8 +74,18 @@ interface OwnedPartition {
   isTold: boolean;
 }
 
-/** Topic ids by partition: of a topic that was deleted and created again, the partitions are others. */
-type Target = ReadonlyMap<number, string>;
+/** By topic id, as the coordinator names them: of a topic that was deleted and created again, the partitions are others. */
+type Target = PartitionMap<true>;
+
+interface CommittedOffset {
+  readonly commitOffset: bigint;
+  readonly metadata: string | undefined;
+}
+
+interface TargetPartition {
+  readonly topicId: string;
+  readonly partition: number;
+}
 
 class Kip848GroupMember implements GroupMember {
   readonly #options: GroupMemberOptions;
@@ -91,7 +103,10 @@ class Kip848GroupMember implements GroupMember {
   #isOver = false;
   #closing: Promise<void> | undefined;
 
-  #owned = new Map<number, OwnedPartition>();
+  /** By topic name, as everybody else names them. Of one name there is one id at a time: what leaves goes before what arrives. */
+  #owned = new PartitionMap<OwnedPartition>();
+  /** Names of topics by id, as far as they had to be looked up. */
+  #names: ReadonlyMap<string, string> = new Map();
   #target: Target | undefined;
   #isReconciling = false;
 
@@ -115,15 +130,14 @@ class Kip848GroupMember implements GroupMember {
     this.#log = log;
     this.#memberId = options.memberId ?? randomUUID();
     this.#sessionMs = options.sessionTimeoutMs;
-    const { topic, groupId, handlers } = options;
+    const { groupId, handlers } = options;
     this.#fetcher = new PartitionFetcher({
       cluster,
-      topic,
       fetchBytesPerPartition: options.fetchBytesPerPartition,
       mayHandOver: () => !this.#isOver && !this.#isFencedByTime(),
-      onRecords: (partition, records, highWatermark) => this.#tell(() => handlers.records({ topic, partition }, records, highWatermark)),
-      onReset: (partition) => this.#tell(() => handlers.offsetReset({ topic, partition })),
-      onFailing: (partition, fault) => log?.error({ groupId, topic, partition, err: fault }, 'a partition cannot be read, trying again'),
+      onRecords: (partition, records, highWatermark) => this.#tell(() => handlers.records(partition, records, highWatermark)),
+      onReset: (partition) => this.#tell(() => handlers.offsetReset(partition)),
+      onFailing: (partition, fault) => log?.error({ groupId, ...partition, err: fault }, 'a partition cannot be read, trying again'),
     });
   }
 
@@ -142,11 +156,11 @@ class Kip848GroupMember implements GroupMember {
     if (!this.#isOver) void this.#heartbeats();
   }
 
-  pause({ partition }: TopicPartition): void {
+  pause(partition: TopicPartition): void {
     this.#fetcher.pause(partition);
   }
 
-  resume({ partition }: TopicPartition): void {
+  resume(partition: TopicPartition): void {
     this.#fetcher.resume(partition);
   }
 
@@ -242,7 +256,7 @@ class Kip848GroupMember implements GroupMember {
   }
 
   async #beatTo(coordinator: Connection, signal: AbortSignal): Promise<void> {
-    const { groupId, topic, revokeTimeoutMs } = this.#options;
+    const { groupId, topics, revokeTimeoutMs } = this.#options;
     if (this.#heartbeatApi === undefined) return;
     const sentAt = performance.now();
     const isFull = this.#mustTellAll || this.#epoch === joinEpoch;
@@ -252,7 +266,7 @@ class Kip848GroupMember implements GroupMember {
     this.#isKnown = true;
     let response: Awaited<ReturnType<typeof consumerGroupHeartbeatV1.api.async>>;
     try {
-      response = await this.#heartbeatApi.async(coordinator, groupId, this.#memberId, this.#epoch, null, null, isFull ? revokeTimeoutMs + revokeMarginMs : -1, isFull ? [topic] : null, null, null, owned);
+      response = await this.#heartbeatApi.async(coordinator, groupId, this.#memberId, this.#epoch, null, null, isFull ? revokeTimeoutMs + revokeMarginMs : -1, isFull ? [...topics] : null, null, null, owned);
     } catch (error) {
       this.#mustTellAll = true; // nobody knows what of it arrived
       throw error;
@@ -265,7 +279,7 @@ class Kip848GroupMember implements GroupMember {
     this.#epoch = response.memberEpoch;
     this.#memberId = response.memberId ?? this.#memberId; // version 0 may name the member itself
     this.#intervalMs = response.heartbeatIntervalMs;
-    if (response.assignment !== null) this.#onTarget(new Map(response.assignment.topicPartitions.flatMap(({ topicId, partitions }) => partitions.map((partition) => [partition, topicId] as const))));
+    if (response.assignment !== null) this.#onTarget(targetOf(response.assignment.topicPartitions));
   }
 
   #onBeatFailed(error: unknown): void {
@@ -324,15 +338,15 @@ class Kip848GroupMember implements GroupMember {
   /** Somebody else may have the partitions: nothing of them is handed over or committed any more. Joins anew. */
   #fence(reason: string): void {
     const { groupId } = this.#options;
-    this.#log?.warn({ groupId, reason, partitions: [...this.#owned.keys()] }, 'consumer group gave this member up, joining again');
+    this.#log?.warn({ groupId, reason, partitions: [...this.#owned.values()].map(nameOf) }, 'consumer group gave this member up, joining again');
     this.#life.abort();
     this.#life = new AbortController();
     clearTimeout(this.#sessionTimer);
     this.#epoch = joinEpoch;
     this.#target = undefined;
-    this.#fetcher.remove(this.#owned.keys());
+    this.#fetcher.remove(this.#owned.values());
     const hadPartitions = this.#owned.size > 0;
-    this.#owned = new Map();
+    this.#owned = new PartitionMap();
     if (hadPartitions) this.#tellAssigned();
     this.#wakeCommits();
     this.#beatNow();
@@ -355,8 +369,8 @@ class Kip848GroupMember implements GroupMember {
     this.#isReconciling = true;
     for (let settled: Target | undefined; !this.#isOver && this.#target !== undefined && this.#target !== settled; ) {
       const target = this.#target;
-      const leaving = [...this.#owned.values()].filter(({ partition, topicId }) => target.get(partition) !== topicId);
-      const arriving = [...target].filter(([partition]) => !this.#owned.has(partition));
+      const leaving = [...this.#owned.values()].filter(({ topicId, partition }) => !target.has(topicId, partition));
+      const arriving = this.#missingOf(target);
       if (leaving.length > 0) await this.#giveUp(leaving);
       else if (arriving.length > 0) await this.#take(arriving);
       else {
@@ -369,12 +383,12 @@ class Kip848GroupMember implements GroupMember {
   }
 
   async #giveUp(leaving: readonly OwnedPartition[]): Promise<void> {
-    const { topic, handlers, revokeTimeoutMs, groupId } = this.#options;
+    const { handlers, revokeTimeoutMs, groupId } = this.#options;
     const { signal } = this.#life;
-    this.#fetcher.remove(leaving.map(({ partition }) => partition));
+    this.#fetcher.remove(leaving);
     const done = new AbortController();
     try {
-      const revoked = handlers.revoking(leaving.map(({ partition }) => ({ topic, partition })));
+      const revoked = handlers.revoking(leaving.map(({ topic, partition }) => ({ topic, partition })));
       await Promise.race([revoked, sleep(revokeTimeoutMs, AbortSignal.any([done.signal, signal]))]);
     } catch (error) {
       this.#log?.error({ groupId, err: error }, 'handler of revoked partitions failed');
@@ -383,51 +397,81 @@ class Kip848GroupMember implements GroupMember {
       done.abort();
     }
     if (hasEnded(signal)) return;
-    for (const { partition } of leaving) this.#owned.delete(partition);
+    for (const { topic, partition } of leaving) this.#owned.delete(topic, partition);
     this.#tellAssigned();
     this.#mustTellOwned = true;
     this.#beatNow();
   }
 
-  async #take(arriving: readonly (readonly [partition: number, topicId: string])[]): Promise<void> {
+  #missingOf(target: Target): readonly TargetPartition[] {
+    const ids = new PartitionMap<true>();
+    for (const { topicId, partition } of this.#owned.values()) ids.set(topicId, partition, true);
+    const missing: TargetPartition[] = [];
+    for (const [topicId, partition] of target.entries()) if (!ids.has(topicId, partition)) missing.push({ topicId, partition });
+    return missing;
+  }
+
+  async #take(arriving: readonly TargetPartition[]): Promise<void> {
     const { signal } = this.#life;
-    const committed = await this.#committedOffsets(arriving.map(([partition]) => partition), signal);
+    const target = this.#target;
+    const named = await this.#withNames(arriving);
+    if (hasEnded(signal)) return;
+    if (named.length === 0) {
+      // The coordinator knows a topic before other brokers do, and its end after them; it says so when it is over.
+      await sleep(namesRetryMs, signal);
+      return;
+    }
+    const committed = await this.#committedOffsets(named, signal);
     if (committed === undefined || hasEnded(signal)) return; // where the target has changed, the next round asks again
-    const taken = arriving.filter(([partition, topicId]) => this.#target?.get(partition) === topicId);
-    for (const [partition, topicId] of taken) this.#owned.set(partition, { partition, topicId, metadata: committed.get(partition)?.metadata, isTold: false });
-    this.#fetcher.add(taken.map(([partition, topicId]) => ({ partition, topicId, nextOffset: committed.get(partition)?.commitOffset })));
+    const taken = this.#target === target ? named : named.filter(({ topicId, partition }) => this.#target?.has(topicId, partition));
+    for (const partition of taken) this.#owned.set(partition.topic, partition.partition, { ...partition, metadata: committed.get(partition.topic, partition.partition)?.metadata, isTold: false });
+    this.#fetcher.add(taken.map((partition) => ({ ...partition, nextOffset: committed.get(partition.topic, partition.partition)?.commitOffset })));
     if (taken.length > 0) this.#tellAssigned();
   }
 
+  /** @returns without those of topics whose names no broker tells */
+  async #withNames(partitions: readonly TargetPartition[]): Promise<readonly (TargetPartition & TopicPartition)[]> {
+    const { topics } = this.#options;
+    if (topics.length > 1 && partitions.some(({ topicId }) => !this.#names.has(topicId))) this.#names = await this.#cluster.topicNames(topics);
+    return partitions.flatMap(({ topicId, partition }) => {
+      const topic = topics.length > 1 ? this.#names.get(topicId) : topics[0];
+      return topic === undefined ? [] : [{ topic, topicId, partition }];
+    });
+  }
+
   #tellAssigned(): void {
-    const { topic, handlers } = this.#options;
+    const { handlers } = this.#options;
     const assigned: AssignedPartition[] = [];
     for (const entry of this.#owned.values()) {
-      assigned.push({ topic, partition: entry.partition, kept: entry.isTold, metadata: entry.isTold ? undefined : entry.metadata });
+      assigned.push({ topic: entry.topic, partition: entry.partition, kept: entry.isTold, metadata: entry.isTold ? undefined : entry.metadata });
       entry.isTold = true;
     }
     this.#tell(() => handlers.assigned(assigned));
   }
 
   /** Tries until it has them. @returns undefined when something else is wanted now; without the partitions that have none */
-  async #committedOffsets(partitions: number[], life: AbortSignal): Promise<ReadonlyMap<number, { commitOffset: bigint; metadata: string | undefined }> | undefined> {
-    const { groupId, topic } = this.#options;
+  async #committedOffsets(partitions: readonly TopicPartition[], life: AbortSignal): Promise<PartitionMap<CommittedOffset> | undefined> {
+    const { groupId } = this.#options;
     const target = this.#target;
+    const topics = [...Map.groupBy(partitions, ({ topic }) => topic)].map(([name, of]) => ({ name, partitionIndexes: of.map(({ partition }) => partition) }));
     for (let failures = 0; ; failures++) {
       try {
         const answer = await this.#cluster.askCoordinator(groupId, async (coordinator) => {
-          const request = { groupId, memberId: this.#memberId, memberEpoch: this.#epoch, topics: [{ name: topic, partitionIndexes: partitions }] };
+          const request = { groupId, memberId: this.#memberId, memberEpoch: this.#epoch, topics };
           return hasEnded(life) ? undefined : offsetFetchV9.api.async(coordinator, [request], true);
         });
         if (answer === undefined) return undefined;
-        const { groups } = answer;
-        const answers = groups.flatMap((group) => group.topics).flatMap((entry) => entry.partitions);
-        // A negative offset is none: reading begins at the oldest record, rather twice than not at all (rule C6).
-        const found = answers.filter(({ committedOffset }) => committedOffset >= 0n);
-        return new Map(found.map(({ partitionIndex, committedOffset, metadata }) => [partitionIndex, { commitOffset: committedOffset, metadata: metadata || undefined }]));
+        const found = new PartitionMap<CommittedOffset>();
+        for (const { name, partitions: answers } of answer.groups.flatMap((group) => group.topics)) {
+          for (const { partitionIndex, committedOffset, metadata } of answers) {
+            // A negative offset is none: reading begins at the oldest record, rather twice than not at all (rule C6).
+            if (committedOffset >= 0n) found.set(name, partitionIndex, { commitOffset: committedOffset, metadata: metadata || undefined });
+          }
+        }
+        return found;
       } catch (error) {
         if (hasEnded(life)) return undefined;
-        this.#log?.debug({ groupId, partitions, err: error }, 'committed offsets not read, trying again');
+        this.#log?.debug({ groupId, partitions: partitions.map(nameOf), err: error }, 'committed offsets not read, trying again');
         // The next heartbeat tells whether the membership still holds; and it renews the epoch where that was the matter.
         if (isAboutMembership(error)) this.#beatNow();
         else this.#cluster.forgetCoordinator(groupId);
@@ -440,11 +484,14 @@ class Kip848GroupMember implements GroupMember {
   // --- commits -----------------------------------------------------------------------------------------------------
 
   async commit(offsets: readonly CommitOffset[]): Promise<void> {
-    const { groupId, topic } = this.#options;
+    const { groupId } = this.#options;
     if (offsets.length === 0) return;
     const doing = `commit of consumer group ${groupId}`;
     const { signal } = this.#life;
-    const partitions = offsets.map(({ partition, commitOffset, metadata = null }) => ({ partitionIndex: partition, committedOffset: commitOffset, committedLeaderEpoch: -1, committedMetadata: metadata }));
+    const topics = [...Map.groupBy(offsets, ({ topic }) => topic)].map(([name, of]) => ({
+      name,
+      partitions: of.map(({ partition, commitOffset, metadata = null }) => ({ partitionIndex: partition, committedOffset: commitOffset, committedLeaderEpoch: -1, committedMetadata: metadata })),
+    }));
     const deadline = performance.now() + commitTimeoutMs;
     for (let failures = 0; ; failures++) {
       this.#refuseUnlessOwned(offsets, signal, doing);
@@ -453,7 +500,7 @@ class Kip848GroupMember implements GroupMember {
         await this.#cluster.askCoordinator(groupId, async (coordinator) => {
           this.#refuseUnlessOwned(offsets, signal, doing);
           epoch = this.#epoch;
-          await offsetCommitV9.api.async(coordinator, groupId, epoch, this.#memberId, null, [{ name: topic, partitions }]);
+          await offsetCommitV9.api.async(coordinator, groupId, epoch, this.#memberId, null, topics);
         });
         return;
       } catch (error) {
@@ -475,8 +522,8 @@ class Kip848GroupMember implements GroupMember {
   #refuseUnlessOwned(offsets: readonly CommitOffset[], life: AbortSignal, doing: string): void {
     if (this.#isOver) throw new Fault('CLOSED', `${doing}: the member has ended`, { retriable: false });
     if (this.#isFencedByTime() || hasEnded(life)) throw new Fault('KAFKA_REFUSED', `${doing}: the group gave this member up`, { retriable: true });
-    const stranger = offsets.find(({ partition }) => !this.#owned.has(partition));
-    if (stranger !== undefined) throw new Fault('KAFKA_REFUSED', `${doing}: partition ${stranger.partition} is not this member's any more`, { retriable: true });
+    const stranger = offsets.find(({ topic, partition }) => !this.#owned.has(topic, partition));
+    if (stranger !== undefined) throw new Fault('KAFKA_REFUSED', `${doing}: ${nameOf(stranger)} is not this member's any more`, { retriable: true });
   }
 
   /** Waits for the heartbeat that renews an epoch, or for the end of the membership. */
@@ -503,8 +550,18 @@ function partitionsByTopic(owned: Iterable<OwnedPartition>): { topicId: string; 
   return [...topics].map(([topicId, partitions]) => ({ topicId, partitions }));
 }
 
+function targetOf(topics: readonly { readonly topicId: string; readonly partitions: readonly number[] }[]): Target {
+  const target: Target = new PartitionMap();
+  for (const { topicId, partitions } of topics) for (const partition of partitions) target.set(topicId, partition, true);
+  return target;
+}
+
 function isSame(one: Target, other: Target): boolean {
-  return one.size === other.size && [...one].every(([partition, topicId]) => other.get(partition) === topicId);
+  return one.size === other.size && [...one.entries()].every(([topicId, partition]) => other.has(topicId, partition));
+}
+
+function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
 }
 
 /** A membership may end during any await. */

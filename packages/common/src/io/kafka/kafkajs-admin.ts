@@ -4,6 +4,7 @@
 import { findCoordinatorV6, incrementalAlterConfigsV1, offsetCommitV8, type ConfigResourceTypeValue, type Connection } from '@platformatic/kafka';
 import kafkajs from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
+import type { InitialOffset } from '../../core/resources/kafka-source.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
 import { ask, closeConnection, openConnection } from './broker-connections.ts';
 import { brokerAnswer, faultOf } from './faults.ts';
@@ -104,7 +105,7 @@ class KafkajsAdminAdapter implements Admin {
     });
   }
 
-  async commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]> {
+  async commitInitialOffsets(groupId: string, topic: string, from: InitialOffset): Promise<readonly number[]> {
     const doing = `initial offsets of consumer group ${groupId}`;
     const read = async () => {
       const partitions = await this.#offsets(groupId, topic, doing);
@@ -112,7 +113,8 @@ class KafkajsAdminAdapter implements Admin {
     };
     const { isNew, missing } = await read();
     if (missing.length === 0) return [];
-    const offsets = missing.map(({ partition, oldest, end }) => ({ partition, offset: isNew && from === 'latest' ? end : oldest }));
+    const starts = isNew && typeof from === 'object' ? await this.#offsetsByTime(topic, from.timestampMs, doing) : undefined;
+    const offsets = missing.map(({ partition, oldest, end }) => ({ partition, offset: isNew && from !== 'earliest' ? (starts?.get(partition) ?? end) : oldest }));
     try {
       await commitForEmptyGroup(this.#options, groupId, topic, offsets, doing);
     } catch (error) {
@@ -136,6 +138,13 @@ class KafkajsAdminAdapter implements Admin {
       const offsets = new Map(committed[0]?.partitions.map((entry) => [entry.partition, BigInt(entry.offset)]));
       return logs.map(({ partition, low, high }) => ({ partition, committed: offsets.get(partition) ?? neverCommitted, oldest: BigInt(low), end: BigInt(high) }));
     });
+  }
+
+  /** The first record that was stored at a time or later, or the end of the log, by partition. */
+  async #offsetsByTime(topic: string, timestampMs: number, doing: string): Promise<ReadonlyMap<number, bigint>> {
+    // Negative times mean other things to a broker, the end of the log among them.
+    const found = await this.#call(doing, (admin) => admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, timestampMs)));
+    return new Map(found.map(({ partition, offset }) => [partition, BigInt(offset)]));
   }
 
   async deleteGroup(groupId: string): Promise<'deleted' | 'absent'> {

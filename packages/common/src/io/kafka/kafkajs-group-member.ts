@@ -13,7 +13,9 @@ import type { Logger } from '../logger.ts';
 import { faultOf } from './faults.ts';
 import type { SharedByMembers } from './group-member.ts';
 import { accessFault, createClient, endClient, Sockets, withAdmin, within } from './kafkajs-client.ts';
+import { PartitionMap } from './partition-map.ts';
 import type { AssignedPartition, CommitOffset, ConnectionSource, GroupMember, GroupMemberOptions, KafkaConnection } from './port.ts';
+import { roundRobinAssigner } from './round-robin-assigner.ts';
 import { asTheyAre } from './security.ts';
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -34,6 +36,8 @@ const fetchWaitMs = 200;
 
 /** How soon settings are tried again that opened no connection. */
 const retryMs = 1_000;
+/** How often topics are looked for that were not there when the member joined. */
+const missingTopicsIntervalMs = 10_000;
 
 export function createKafkajsGroupMember(options: GroupMemberOptions, { source, log }: SharedByMembers): GroupMember {
   return new KafkajsGroupMember(options, source, log);
@@ -51,9 +55,9 @@ class KafkajsGroupMember implements GroupMember {
   readonly #sockets = new Sockets();
   readonly #consumer: Consumer;
   /** Next offset to hand over, by partition: filters what comes again after a rebalance (rule C4). */
-  readonly #nextOffset = new Map<number, bigint>();
-  #assigned: ReadonlySet<number> = new Set();
-  readonly #paused = new Set<number>();
+  readonly #nextOffset = new PartitionMap<bigint>();
+  #assigned = new PartitionMap<true>();
+  readonly #paused = new PartitionMap<true>();
   /**
    * Commits under the membership held now, and rejects where that fails. `consumer.commitOffsets` would try again under
    * later memberships, and does nothing without a word once the consumer has begun to stop (rule C5). Comes with a batch.
@@ -64,6 +68,8 @@ class KafkajsGroupMember implements GroupMember {
   #isRebalancing = false;
   #lastSign = performance.now();
   #watchdog: NodeJS.Timeout | undefined;
+  /** Runs while topics are missing. */
+  #missingTimer: NodeJS.Timeout | undefined;
   #isOver = false;
 
   /** @throws Fault SETTINGS_INVALID while it is not known how to reach the cluster */
@@ -76,6 +82,7 @@ class KafkajsGroupMember implements GroupMember {
     this.#consumer = client.consumer({
       groupId: options.groupId,
       allowAutoTopicCreation: false,
+      partitionAssigners: [roundRobinAssigner],
       sessionTimeout: options.sessionTimeoutMs,
       rebalanceTimeout: options.sessionTimeoutMs,
       heartbeatInterval: Math.floor(options.sessionTimeoutMs / 10),
@@ -91,16 +98,18 @@ class KafkajsGroupMember implements GroupMember {
     const consumer = this.#consumer;
     const { events } = consumer;
     consumer.on(events.REBALANCING, () => this.#onRebalancing());
-    consumer.on(events.GROUP_JOIN, ({ payload }) => this.#onJoin(payload.memberId, payload.memberAssignment[this.#options.topic] ?? []));
+    consumer.on(events.GROUP_JOIN, ({ payload }) => this.#onJoin(payload.memberId, payload.memberAssignment));
     // Rule C1: a consumer that crashed is dead, whatever kafkajs would still try with it; the caller builds a new one.
     consumer.on(events.CRASH, ({ payload }) => this.#onLost(faultOf(payload.error, `consumer group ${this.#options.groupId}`)));
     for (const sign of [events.FETCH, events.HEARTBEAT] as const) consumer.on(sign, () => this.#onSign());
     consumer.on(events.HEARTBEAT, () => this.#onHeartbeat());
+    let topics: readonly string[];
     try {
       await within(this.#settings.connectTimeoutMs, consumer.connect());
+      topics = await this.#readableTopics();
       // The oldest record is where reading goes on when the committed offset is outside the log (rule C6): rather
       // twice than not at all. Where a new group starts is committed before it is joined.
-      await consumer.subscribe({ topic: this.#options.topic, fromBeginning: true });
+      await consumer.subscribe({ topics: [...topics], fromBeginning: true });
       await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: (payload) => this.#onBatch(payload) });
     } catch (error) {
       throw accessFault(error, this.#settings, `join of consumer group ${this.#options.groupId}`);
@@ -109,15 +118,46 @@ class KafkajsGroupMember implements GroupMember {
     this.#lastSign = performance.now();
     this.#watchdog = setInterval(() => this.#checkSigns(), this.#options.sessionTimeoutMs / 2);
     this.#watchdog.unref();
+    const missing = this.#options.topics.filter((topic) => !topics.includes(topic));
+    if (missing.length > 0) this.#missingTimer = setInterval(() => void this.#lookFor(missing), missingTopicsIntervalMs).unref();
+  }
+
+  /**
+   * A topic that is missing would end the consumer, and with it the reading of all others: of several topics, so, those
+   * that exist are read. Where none does, or the only one does not, joining fails and says so.
+   */
+  async #readableTopics(): Promise<readonly string[]> {
+    const { topics } = this.#options;
+    if (topics.length === 1) return topics;
+    const existing = await this.#existingTopics();
+    return existing.length === 0 ? topics : existing;
+  }
+
+  async #existingTopics(): Promise<readonly string[]> {
+    const { topics, groupId } = this.#options;
+    const all = await withAdmin(this.#settings, `topics of consumer group ${groupId}`, (admin) => admin.listTopics());
+    return topics.filter((topic) => all.includes(topic));
+  }
+
+  /** kafkajs cannot subscribe to more while it runs: the member ends in order, and the caller builds one that reads all. */
+  async #lookFor(missing: readonly string[]): Promise<void> {
+    const { groupId, handlers } = this.#options;
+    const existing = await this.#existingTopics().catch((): readonly string[] => []); // asked again
+    const found = missing.filter((topic) => existing.includes(topic));
+    if (found.length === 0 || this.#missingTimer === undefined) return;
+    this.#clearTimers();
+    handlers.rebalancing();
+    await this.#consumer.stop().catch(() => undefined); // others have the partitions at once, and not after a session
+    this.#onLost(new Fault('KAFKA_UNAVAILABLE', `consumer group ${groupId}: a new member can read ${found.join(', ')} as well`, { retriable: true }));
   }
 
   pause({ topic, partition }: TopicPartition): void {
-    this.#paused.add(partition);
+    this.#paused.set(topic, partition, true);
     this.#whileRunning(() => this.#consumer.pause([{ topic, partitions: [partition] }]));
   }
 
   resume({ topic, partition }: TopicPartition): void {
-    this.#paused.delete(partition);
+    this.#paused.delete(topic, partition);
     this.#whileRunning(() => this.#consumer.resume([{ topic, partitions: [partition] }]));
   }
 
@@ -131,13 +171,13 @@ class KafkajsGroupMember implements GroupMember {
   }
 
   async commit(offsets: readonly CommitOffset[]): Promise<void> {
-    const { topic, groupId } = this.#options;
-    const partitions = offsets.map(({ partition, commitOffset, metadata = null }) => ({ partition, offset: String(commitOffset), metadata }));
-    if (partitions.length === 0) return;
+    const { groupId } = this.#options;
+    if (offsets.length === 0) return;
+    const entries = offsets.map(({ topic, partition, commitOffset, metadata = null }) => ({ topic, partition, offset: String(commitOffset), metadata }));
     if (this.#isOver) throw new Fault('CLOSED', `commit of consumer group ${groupId}: the member has ended`, { retriable: false });
     try {
-      if (this.#commitNow !== undefined) await this.#commitNow({ topics: [{ topic, partitions }] });
-      else await this.#consumer.commitOffsets(partitions.map((entry) => ({ topic, ...entry })));
+      if (this.#commitNow !== undefined) await this.#commitNow({ topics: [...Map.groupBy(entries, ({ topic }) => topic)].map(([topic, partitions]) => ({ topic, partitions })) });
+      else await this.#consumer.commitOffsets(entries);
     } catch (error) {
       throw faultOf(error, `commit of consumer group ${groupId}`);
     }
@@ -146,7 +186,7 @@ class KafkajsGroupMember implements GroupMember {
   async close(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearInterval(this.#watchdog);
+    this.#clearTimers();
     // stop() leaves the group; disconnect() would wait for the same, but swallows what went wrong (rule C5).
     await this.#consumer.stop().catch(() => undefined);
     await endClient(this.#consumer, this.#sockets);
@@ -158,8 +198,8 @@ class KafkajsGroupMember implements GroupMember {
     const { topic, partition } = batch;
     this.#commitNow = (offsets) => payload.commitOffsetsIfNecessary(offsets);
     // A batch that is not resolved is fetched again: what was paused in the meantime comes after `resume`.
-    if (this.#isOver || !this.#assigned.has(partition) || this.#paused.has(partition)) return Promise.resolve();
-    const next = this.#nextOffset.get(partition) ?? -1n;
+    if (this.#isOver || !this.#assigned.has(topic, partition) || this.#paused.has(topic, partition)) return Promise.resolve();
+    const next = this.#nextOffset.get(topic, partition) ?? -1n;
     const records: IncomingRecord[] = [];
     for (const message of batch.messages) {
       const offset = BigInt(message.offset);
@@ -167,7 +207,7 @@ class KafkajsGroupMember implements GroupMember {
     }
     const last = records.at(-1);
     if (last !== undefined) {
-      this.#nextOffset.set(partition, last.offset + 1n);
+      this.#nextOffset.set(topic, partition, last.offset + 1n);
       this.#options.handlers.records({ topic, partition }, records, BigInt(batch.highWatermark));
     }
     const lastMessage = batch.messages.at(-1);
@@ -188,32 +228,31 @@ class KafkajsGroupMember implements GroupMember {
   #onHeartbeat(): void {
     if (this.#isOver || !this.#isRebalancing) return;
     this.#isRebalancing = false;
-    const { topic } = this.#options;
-    this.#options.handlers.assigned([...this.#assigned].map((partition) => ({ topic, partition, kept: true })));
+    this.#options.handlers.assigned([...this.#assigned.entries()].map(([topic, partition]) => ({ topic, partition, kept: true })));
   }
 
-  #onJoin(memberId: string, partitions: readonly number[]): void {
+  #onJoin(memberId: string, assignment: Readonly<Record<string, readonly number[]>>): void {
     if (this.#isOver) return;
     this.#isRebalancing = false;
     // Another id means that the group had given this member up: somebody else may have read its partitions since.
-    const before: ReadonlySet<number> = memberId === this.#memberId ? this.#assigned : new Set();
+    const before = memberId === this.#memberId ? this.#assigned : new PartitionMap<true>();
     this.#memberId = memberId;
-    this.#assigned = new Set(partitions);
-    for (const partition of [...this.#nextOffset.keys()]) if (!this.#assigned.has(partition) || !before.has(partition)) this.#nextOffset.delete(partition);
-    const { topic } = this.#options;
+    this.#assigned = new PartitionMap();
+    for (const [topic, partitions] of Object.entries(assignment)) for (const partition of partitions) this.#assigned.set(topic, partition, true);
+    const isKept = (topic: string, partition: number): boolean => this.#assigned.has(topic, partition) && before.has(topic, partition);
+    for (const [topic, partition] of this.#nextOffset.entries()) if (!isKept(topic, partition)) this.#nextOffset.delete(topic, partition);
     // kafkajs remembers a pause while a partition is somebody else's; whoever gets it back knows nothing of that.
-    for (const partition of [...this.#paused]) if (!this.#assigned.has(partition) || !before.has(partition)) this.resume({ topic, partition });
-    const assigned: AssignedPartition[] = partitions.map((partition) => ({ topic, partition, kept: before.has(partition) }));
-    for (const [partition, offset] of this.#nextOffset) this.#consumer.seek({ topic, partition, offset: String(offset) });
+    for (const [topic, partition] of this.#paused.entries()) if (!isKept(topic, partition)) this.resume({ topic, partition });
+    const assigned: AssignedPartition[] = [...this.#assigned.entries()].map(([topic, partition]) => ({ topic, partition, kept: before.has(topic, partition) }));
+    for (const [topic, partition, offset] of this.#nextOffset.entries()) this.#consumer.seek({ topic, partition, offset: String(offset) });
     this.#options.handlers.assigned(assigned);
   }
 
   #onLog(message: string, fields: Readonly<Record<string, unknown>>): void {
     // The only way to learn of it: kafkajs has no event for an offset outside the log (rule C6).
-    if (!message.startsWith('Offset out of range, resetting') || typeof fields['partition'] !== 'number') return;
-    const { partition } = fields as { readonly partition: number };
-    const { topic } = this.#options;
-    this.#nextOffset.delete(partition);
+    const { topic, partition } = fields;
+    if (!message.startsWith('Offset out of range, resetting') || typeof topic !== 'string' || typeof partition !== 'number') return;
+    this.#nextOffset.delete(topic, partition);
     this.resume({ topic, partition });
     this.#options.handlers.offsetReset({ topic, partition });
   }
@@ -254,6 +293,12 @@ class KafkajsGroupMember implements GroupMember {
     }
   }
 
+  #clearTimers(): void {
+    clearInterval(this.#watchdog);
+    clearInterval(this.#missingTimer);
+    this.#missingTimer = undefined;
+  }
+
   /** It may during any await. */
   #hasEnded(): boolean {
     return this.#isOver;
@@ -268,7 +313,7 @@ class KafkajsGroupMember implements GroupMember {
   #onLost(fault: Fault): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearInterval(this.#watchdog);
+    this.#clearTimers();
     this.#sockets.end();
     void this.#consumer.disconnect().catch(() => undefined);
     this.#options.handlers.lost(fault);

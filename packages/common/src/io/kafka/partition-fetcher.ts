@@ -1,5 +1,6 @@
 /**
- * Reads the partitions of one group member: long polls, one request per broker with all its wanted partitions in it.
+ * Reads the partitions of one group member, of whatever topics: long polls, one request per broker with all its wanted
+ * partitions in it.
  *
  * A broker holds a fetch open until there is a record or the wait is over, and takes nothing else from that connection
  * meanwhile. So there are up to two connections per broker: what becomes wanted while one is held open (a partition that
@@ -12,28 +13,28 @@
  */
 import { listOffsetsV7 } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
-import type { IncomingRecord } from '../../core/kafka-record.ts';
+import type { IncomingRecord, TopicPartition } from '../../core/kafka-record.ts';
 import type { Broker, ClusterConnections, PartitionLeader } from './cluster-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';
 import { fetchRaw, type FetchedPartition, type FetchResponse } from './fetch-api.ts';
 import type { LastingConnection } from './lasting-connection.ts';
+import { PartitionMap } from './partition-map.ts';
 import { readBatches } from './record-batches.ts';
 
 export interface FetcherOptions {
   readonly cluster: ClusterConnections;
-  readonly topic: string;
   readonly fetchBytesPerPartition: number;
   /** Asked before records are handed over: false while somebody else may have them. */
   mayHandOver(): boolean;
-  onRecords(partition: number, records: readonly IncomingRecord[], highWatermark: bigint): void;
+  onRecords(partition: TopicPartition, records: readonly IncomingRecord[], highWatermark: bigint): void;
   /** The offset lay outside the log; reading goes on at the oldest record, not paused. */
-  onReset(partition: number): void;
+  onReset(partition: TopicPartition): void;
   /** A partition fails in a way that will not pass by itself, or for long; told once until it is read again. */
-  onFailing(partition: number, fault: Fault): void;
+  onFailing(partition: TopicPartition, fault: Fault): void;
 }
 
-export interface NewPartition {
-  readonly partition: number;
+/** Of one name there may be partitions of one id at a time: a topic that was deleted and created again is another one. */
+export interface NewPartition extends TopicPartition {
   readonly topicId: string;
   /** Undefined for the oldest record there is. */
   readonly nextOffset: bigint | undefined;
@@ -64,10 +65,19 @@ const offsetOutOfRange = 1;
 /** Leaders that moved, topics that are being created or deleted, replicas that are not ready: another leader or another moment helps. */
 const passingErrors: ReadonlySet<number> = new Set([3, 5, 6, 9, 56, 74, 75, 78, 100, 103]);
 
+/** A topic that partitions are read of. */
+interface ReadTopic {
+  readonly name: string;
+  readonly id: string;
+  leaders: ReadonlyMap<number, PartitionLeader>;
+  isLookingForLeaders: boolean;
+}
+
 /** What is read of one partition. */
 interface Reading {
-  readonly partition: number;
-  readonly topicId: string;
+  readonly topic: ReadTopic;
+  /** As whoever it is handed over to knows it. */
+  readonly of: TopicPartition;
   nextOffset: bigint | undefined;
   /** The search for the oldest record is because the offset lay outside the log. */
   isReset: boolean;
@@ -90,20 +100,19 @@ interface Slot {
 
 type FetchTopic = Parameters<typeof fetchRaw.async>[7][number];
 
-interface BrokerSlots {
-  readonly broker: Broker;
-  readonly slots: readonly [Slot, Slot];
-}
+type BrokerSlots = readonly [Slot, Slot];
 
 export class PartitionFetcher {
   readonly #options: FetcherOptions;
   /** In the order in which they are asked for: whoever had records goes to the end, because a full response leaves out the last ones. */
-  readonly #readings = new Map<number, Reading>();
-  readonly #brokers = new Map<number, BrokerSlots>();
-  #leaders: ReadonlyMap<number, PartitionLeader> = new Map();
-  /** The bootstrap servers that `#leaders` were found by. */
+  readonly #readings = new Set<Reading>();
+  /** The same by topic id, which answers name. */
+  readonly #byId = new PartitionMap<Reading>();
+  /** By id. */
+  readonly #topics = new Map<string, ReadTopic>();
+  readonly #brokers = new Map<Broker, BrokerSlots>();
+  /** The bootstrap servers that the leaders were found by. */
   #foundBy: string | undefined;
-  #isLookingForLeaders = false;
   #isWoken = false;
   #retry: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
   #isClosed = false;
@@ -113,35 +122,53 @@ export class PartitionFetcher {
   }
 
   add(partitions: readonly NewPartition[]): void {
-    for (const { partition, topicId, nextOffset } of partitions) {
-      this.#readings.set(partition, { partition, topicId, nextOffset, isReset: false, isPaused: false, isBusy: false, failures: 0, isFailingTold: false, notBefore: 0 });
+    for (const { topic: name, partition, topicId, nextOffset } of partitions) {
+      let topic = this.#topics.get(topicId);
+      if (topic === undefined) this.#topics.set(topicId, (topic = { name, id: topicId, leaders: new Map(), isLookingForLeaders: false }));
+      const reading: Reading = { topic, of: { topic: name, partition }, nextOffset, isReset: false, isPaused: false, isBusy: false, failures: 0, isFailingTold: false, notBefore: 0 };
+      this.#readings.add(reading);
+      this.#byId.set(topicId, partition, reading);
     }
     this.#wake();
   }
 
   /** Nothing more of them is handed over. */
-  remove(partitions: Iterable<number>): void {
-    for (const partition of partitions) this.#readings.delete(partition);
+  remove(partitions: Iterable<TopicPartition>): void {
+    for (const partition of partitions) {
+      const reading = this.#reading(partition);
+      if (reading === undefined) continue;
+      this.#readings.delete(reading);
+      this.#byId.delete(reading.topic.id, partition.partition);
+    }
+    for (const id of this.#topics.keys()) if (!this.#byId.hasTopic(id)) this.#topics.delete(id);
   }
 
-  pause(partition: number): void {
-    const reading = this.#readings.get(partition);
+  pause(partition: TopicPartition): void {
+    const reading = this.#reading(partition);
     if (reading !== undefined) reading.isPaused = true;
   }
 
-  resume(partition: number): void {
-    const reading = this.#readings.get(partition);
+  resume(partition: TopicPartition): void {
+    const reading = this.#reading(partition);
     if (reading === undefined || !reading.isPaused) return;
     reading.isPaused = false;
     this.#wake();
+  }
+
+  /** By the topic's name. */
+  #reading({ topic, partition }: TopicPartition): Reading | undefined {
+    for (const { name, id } of this.#topics.values()) if (name === topic) return this.#byId.get(id, partition);
+    return undefined;
   }
 
   /** Ends everything at once; long polls are not waited for. */
   close(): void {
     this.#isClosed = true;
     this.#readings.clear();
+    this.#byId.clear();
+    this.#topics.clear();
     clearTimeout(this.#retry?.timer);
-    for (const { slots } of this.#brokers.values()) for (const slot of slots) disconnect(slot);
+    for (const slots of this.#brokers.values()) for (const slot of slots) disconnect(slot);
     this.#brokers.clear();
   }
 
@@ -169,19 +196,19 @@ export class PartitionFetcher {
     this.#followBrokers();
     const now = performance.now();
     const wanted = new Map<Broker, Reading[]>();
-    const leaderless: Reading[] = [];
-    for (const reading of this.#readings.values()) {
+    const leaderless = new Set<ReadTopic>();
+    for (const reading of this.#readings) {
       if (reading.isBusy || reading.isPaused) continue;
       if (reading.notBefore > now) {
         this.#wakeAt(reading.notBefore);
         continue;
       }
-      const broker = this.#leaders.get(reading.partition)?.broker;
-      if (broker === undefined) leaderless.push(reading);
+      const broker = leaderOf(reading)?.broker;
+      if (broker === undefined) leaderless.add(reading.topic);
       else if (wanted.has(broker)) wanted.get(broker)!.push(reading);
       else wanted.set(broker, [reading]);
     }
-    if (leaderless.length > 0) void this.#lookForLeaders();
+    this.#lookForLeaders(leaderless);
     for (const [broker, readings] of wanted) {
       const unplaced = readings.filter(({ nextOffset }) => nextOffset === undefined);
       if (unplaced.length > 0) void this.#findOldest(broker, unplaced);
@@ -193,32 +220,42 @@ export class PartitionFetcher {
   #followBrokers(): void {
     const bootstrap = this.#options.cluster.bootstrap();
     if (bootstrap === undefined || bootstrap === this.#foundBy) return;
-    if (this.#foundBy !== undefined) this.#leaders = new Map();
+    if (this.#foundBy !== undefined) for (const topic of this.#topics.values()) topic.leaders = new Map();
     this.#foundBy = bootstrap;
   }
 
   // --- leaders -----------------------------------------------------------------------------------------------------
 
-  async #lookForLeaders(): Promise<void> {
-    if (this.#isLookingForLeaders) return;
-    this.#isLookingForLeaders = true;
-    const leaders = await this.#options.cluster.topicLeaders(this.#options.topic).catch(() => undefined);
-    this.#isLookingForLeaders = false;
+  /** Each topic is asked for by itself: one that is gone must not keep the leaders of the others away. */
+  #lookForLeaders(topics: Iterable<ReadTopic>): void {
+    for (const topic of topics) void this.#lookForLeadersOf(topic);
+  }
+
+  async #lookForLeadersOf(topic: ReadTopic): Promise<void> {
+    if (topic.isLookingForLeaders) return;
+    topic.isLookingForLeaders = true;
+    const leaders = await this.#options.cluster.topicLeaders(topic.name).catch(() => undefined);
+    topic.isLookingForLeaders = false;
     if (this.#isClosed) return;
-    if (leaders !== undefined) this.#setLeaders(leaders);
-    for (const reading of this.#readings.values()) if (!reading.isBusy && !reading.isPaused && !this.#leaders.has(reading.partition)) this.#putOff(reading, new Fault('KAFKA_UNAVAILABLE', `${this.#options.topic}/${reading.partition} has no leader that is known`, { retriable: true }));
+    if (leaders !== undefined) {
+      topic.leaders = leaders;
+      this.#dropIdleBrokers();
+    }
+    for (const reading of this.#readings) {
+      if (reading.topic !== topic || reading.isBusy || reading.isPaused || leaderOf(reading) !== undefined) continue;
+      this.#putOff(reading, new Fault('KAFKA_UNAVAILABLE', `${nameOf(reading)} has no leader that is known`, { retriable: true }));
+    }
     this.#wake();
   }
 
-  #setLeaders(leaders: ReadonlyMap<number, PartitionLeader>): void {
-    this.#leaders = leaders;
-    const byId = new Map([...leaders.values()].map(({ broker }) => [broker.id, broker]));
-    for (const [id, { broker, slots }] of this.#brokers) {
-      const current = byId.get(id);
-      if (current?.host === broker.host && current.port === broker.port) continue;
-      // It leads none of ours any more, or has moved: what it holds open would only be waited for.
+  /** Those that lead none of ours any more, or have moved: what they hold open would only be waited for. */
+  #dropIdleBrokers(): void {
+    const leading = new Set<Broker>();
+    for (const { leaders } of this.#topics.values()) for (const { broker } of leaders.values()) leading.add(broker);
+    for (const [broker, slots] of this.#brokers) {
+      if (leading.has(broker)) continue;
       for (const slot of slots) disconnect(slot);
-      this.#brokers.delete(id);
+      this.#brokers.delete(broker);
     }
   }
 
@@ -226,12 +263,9 @@ export class PartitionFetcher {
 
   #fetchFrom(broker: Broker, readings: readonly Reading[]): void {
     if (readings.length === 0) return;
-    let of = this.#brokers.get(broker.id);
-    if (of === undefined) {
-      of = { broker, slots: [idleSlot(), idleSlot()] };
-      this.#brokers.set(broker.id, of);
-    }
-    const [first, second] = of.slots;
+    let slots = this.#brokers.get(broker);
+    if (slots === undefined) this.#brokers.set(broker, (slots = [idleSlot(), idleSlot()]));
+    const [first, second] = slots;
     if (first.isBusy && second.isBusy) return; // whichever ends first takes them along
     const slot = first.isBusy ? second : first;
     const other = first.isBusy ? first : second;
@@ -242,45 +276,30 @@ export class PartitionFetcher {
       if (Math.abs(leftMs) <= aboutToEndMs) return this.#wakeAt(performance.now() + 2 * aboutToEndMs); // unless that one is late
       waitMs = leftMs > 0 ? Math.min(shortPollMs, leftMs) : shortPollMs;
     }
-    void this.#fetch(of, slot, readings, Math.ceil(waitMs));
+    void this.#fetch(broker, slot, readings, Math.ceil(waitMs));
   }
 
-  async #fetch(of: BrokerSlots, slot: Slot, readings: readonly Reading[], waitMs: number): Promise<void> {
-    const { topic } = this.#options;
+  async #fetch(broker: Broker, slot: Slot, readings: readonly Reading[], waitMs: number): Promise<void> {
     for (const reading of readings) reading.isBusy = true;
     slot.isBusy = true;
     slot.endsAt = performance.now() + waitMs;
     try {
-      const { response, startedAt } = await this.#ask(of.broker, slot, readings, waitMs);
+      const { response, startedAt } = await this.#ask(broker, slot, readings, waitMs);
       this.#free(slot, readings);
-      if (response.errorCode !== 0) throw faultOfErrorCode(response.errorCode, `fetch of topic ${topic}`);
+      if (response.errorCode !== 0) throw faultOfErrorCode(response.errorCode, fetchOf(readings));
       const isAnswered = this.#take(readings, response.partitions);
       // A broker that answers at once without an answer is not asked again at once.
-      if (!isAnswered && performance.now() - startedAt < waitMs / 2) this.#putAllOff(readings, new Fault('KAFKA_PROTOCOL', `fetch of topic ${topic}: nothing in the response`, { retriable: true }));
+      if (!isAnswered && performance.now() - startedAt < waitMs / 2) this.#putAllOff(readings, new Fault('KAFKA_PROTOCOL', `${fetchOf(readings)}: nothing in the response`, { retriable: true }));
     } catch (error) {
       this.#free(slot, readings);
       disconnect(slot);
       // A connection that was given up because the leaders moved is no failure.
-      if (this.#brokers.get(of.broker.id) === of) {
-        this.#putAllOff(readings, faultOf(error, `fetch of topic ${topic} from broker ${of.broker.id}`));
-        void this.#lookForLeaders();
+      if (this.#brokers.get(broker)?.includes(slot) === true) {
+        this.#putAllOff(readings, faultOf(error, `${fetchOf(readings)} from broker ${broker.id}`));
+        this.#lookForLeaders(topicsOf(readings));
       }
     }
     this.#wake();
-  }
-
-  #topicsOf(readings: readonly Reading[]): FetchTopic[] {
-    const topics = new Map<string, FetchTopic>();
-    for (const { partition, topicId, nextOffset = 0n } of readings) {
-      let topic = topics.get(topicId);
-      if (topic === undefined) topics.set(topicId, (topic = { topicId, partitions: [] }));
-      topic.partitions.push({ partition, currentLeaderEpoch: this.#leaderEpoch(partition), fetchOffset: nextOffset, lastFetchedEpoch: -1, partitionMaxBytes: this.#options.fetchBytesPerPartition });
-    }
-    return [...topics.values()];
-  }
-
-  #leaderEpoch(partition: number): number {
-    return this.#leaders.get(partition)?.epoch ?? anyLeaderEpoch;
   }
 
   #ask(broker: Broker, slot: Slot, readings: readonly Reading[], waitMs: number): Promise<{ readonly response: FetchResponse; readonly startedAt: number }> {
@@ -290,7 +309,7 @@ export class PartitionFetcher {
       const startedAt = performance.now();
       slot.endsAt = startedAt + waitMs;
       const maxBytes = Math.max(fetchBytesPerPartition, Math.min(fetchBytes, fetchBytesPerPartition * readings.length));
-      return { startedAt, response: await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, this.#topicsOf(readings), [], '') };
+      return { startedAt, response: await fetchRaw.async(connection, waitMs, 1, maxBytes, readCommitted, 0, -1, fetchTopics(readings, fetchBytesPerPartition), [], '') };
     });
   }
 
@@ -301,12 +320,12 @@ export class PartitionFetcher {
 
   /** @returns whether anything came of it: records, places in the log that hold none, or errors */
   #take(readings: readonly Reading[], answers: readonly FetchedPartition[]): boolean {
-    const asked = new Map(readings.map((reading) => [reading.partition, reading]));
+    const asked = new Set(readings);
     let isAnswered = false;
     for (const answer of answers) {
-      const reading = asked.get(answer.partition);
-      // The map forgets a partition that was removed, and has another reading for one that came back since.
-      if (reading?.topicId !== answer.topicId || this.#readings.get(answer.partition) !== reading || !this.#options.mayHandOver()) continue;
+      const reading = this.#byId.get(answer.topicId, answer.partition);
+      // A partition that was removed is not there any more, and one that came back since was not asked for yet.
+      if (reading === undefined || !asked.has(reading) || !this.#options.mayHandOver()) continue;
       if (answer.errorCode !== 0) {
         isAnswered = true;
         this.#onError(reading, answer.errorCode);
@@ -319,27 +338,27 @@ export class PartitionFetcher {
   }
 
   #readRecords(reading: Reading, bytes: Buffer, { highWatermark, abortedTransactions }: FetchedPartition): boolean {
-    const { partition, nextOffset: fetchOffset = 0n } = reading;
+    const { nextOffset: fetchOffset = 0n } = reading;
     const { records, nextOffset, error } = readBatches(bytes, fetchOffset, abortedTransactions);
     reading.nextOffset = nextOffset;
     if (nextOffset > fetchOffset) {
       setWell(reading);
-      this.#readings.delete(partition);
-      this.#readings.set(partition, reading);
+      this.#readings.delete(reading);
+      this.#readings.add(reading);
     }
-    if (error !== undefined) this.#onFailing(reading, new Fault('KAFKA_PROTOCOL', `records of ${this.#options.topic}/${partition} from offset ${String(nextOffset)} cannot be read`, { retriable: true, cause: error }));
-    if (records.length > 0) this.#options.onRecords(partition, records, highWatermark);
+    if (error !== undefined) this.#onFailing(reading, new Fault('KAFKA_PROTOCOL', `records of ${nameOf(reading)} from offset ${String(nextOffset)} cannot be read`, { retriable: true, cause: error }));
+    if (records.length > 0) this.#options.onRecords(reading.of, records, highWatermark);
     return nextOffset > fetchOffset || error !== undefined;
   }
 
   #onError(reading: Reading, errorCode: number): void {
-    const doing = `fetch of ${this.#options.topic}/${reading.partition}`;
+    const doing = `fetch of ${nameOf(reading)}`;
     if (errorCode === offsetOutOfRange) {
       reading.nextOffset = undefined;
       reading.isReset = true;
     } else if (passingErrors.has(errorCode)) {
       this.#putOff(reading, faultOfErrorCode(errorCode, doing));
-      void this.#lookForLeaders();
+      void this.#lookForLeadersOf(reading.topic);
     } else this.#onFailing(reading, faultOfErrorCode(errorCode, doing));
   }
 
@@ -349,7 +368,7 @@ export class PartitionFetcher {
   }
 
   #putAllOff(readings: readonly Reading[], fault: Fault): void {
-    for (const reading of readings) if (this.#readings.get(reading.partition) === reading) this.#putOff(reading, fault);
+    for (const reading of readings) if (this.#readings.has(reading)) this.#putOff(reading, fault);
   }
 
   #putOff(reading: Reading, fault: Fault, lastMs = lastRetryMs): void {
@@ -361,41 +380,86 @@ export class PartitionFetcher {
   #tellFailing(reading: Reading, fault: Fault): void {
     if (reading.isFailingTold) return;
     reading.isFailingTold = true;
-    this.#options.onFailing(reading.partition, fault);
+    this.#options.onFailing(reading.of, fault);
   }
 
   // --- the oldest record -------------------------------------------------------------------------------------------
 
   async #findOldest(broker: Broker, readings: readonly Reading[]): Promise<void> {
-    const { cluster, topic } = this.#options;
+    const { cluster } = this.#options;
     for (const reading of readings) reading.isBusy = true;
     try {
-      const partitions = readings.map(({ partition }) => ({ partitionIndex: partition, currentLeaderEpoch: this.#leaderEpoch(partition), timestamp: oldest }));
-      const { topics } = await cluster.ask(broker, (connection) => listOffsetsV7.api.async(connection, consumerReplica, readCommitted, [{ name: topic, partitions }]).catch(usableOffsets));
-      const found = new Map(topics.flatMap((entry) => entry.partitions).map((entry) => [entry.partitionIndex, entry]));
+      const wanted = [...Map.groupBy(readings, ({ topic }) => topic)].map(([topic, of]) => ({
+        name: topic.name,
+        partitions: of.map((reading) => ({ partitionIndex: reading.of.partition, currentLeaderEpoch: leaderEpoch(reading), timestamp: oldest })),
+      }));
+      const { topics } = await cluster.ask(broker, (connection) => listOffsetsV7.api.async(connection, consumerReplica, readCommitted, wanted).catch(usableOffsets));
+      const found = new PartitionMap<(typeof topics)[number]['partitions'][number]>();
+      for (const { name, partitions } of topics) for (const entry of partitions) found.set(name, entry.partitionIndex, entry);
       for (const reading of readings) {
         reading.isBusy = false;
-        const answer = found.get(reading.partition);
+        const answer = found.get(reading.of.topic, reading.of.partition);
         if (answer?.errorCode === 0) this.#startAt(reading, answer.offset);
         else this.#onError(reading, answer?.errorCode ?? -1);
       }
     } catch (error) {
       for (const reading of readings) reading.isBusy = false;
-      this.#putAllOff(readings, faultOf(error, `oldest records of topic ${topic}`));
-      void this.#lookForLeaders();
+      this.#putAllOff(readings, faultOf(error, `oldest records of ${namesOf(readings)}`));
+      this.#lookForLeaders(topicsOf(readings));
     }
     this.#wake();
   }
 
   #startAt(reading: Reading, offset: bigint): void {
-    const { isReset, partition } = reading;
+    const { isReset } = reading;
     reading.nextOffset = offset;
     reading.isReset = false;
     reading.failures = 0;
-    if (!isReset || this.#readings.get(partition) !== reading || !this.#options.mayHandOver()) return;
+    if (!isReset || !this.#readings.has(reading) || !this.#options.mayHandOver()) return;
     reading.isPaused = false;
-    this.#options.onReset(partition);
+    this.#options.onReset(reading.of);
   }
+}
+
+function leaderOf({ topic, of }: Pick<Reading, 'topic' | 'of'>): PartitionLeader | undefined {
+  return topic.leaders.get(of.partition);
+}
+
+function leaderEpoch(reading: Pick<Reading, 'topic' | 'of'>): number {
+  return leaderOf(reading)?.epoch ?? anyLeaderEpoch;
+}
+
+/**
+ * The partitions in their order: a topic that others come between is named again, because those at the end go without
+ * where a response is full, and must not be the same ones each time.
+ */
+export function fetchTopics(readings: readonly Pick<Reading, 'topic' | 'of' | 'nextOffset'>[], partitionMaxBytes: number): FetchTopic[] {
+  const topics: FetchTopic[] = [];
+  for (const reading of readings) {
+    const topicId = reading.topic.id;
+    let topic = topics.at(-1);
+    if (topic?.topicId !== topicId) topics.push((topic = { topicId, partitions: [] }));
+    topic.partitions.push({ partition: reading.of.partition, currentLeaderEpoch: leaderEpoch(reading), fetchOffset: reading.nextOffset ?? 0n, lastFetchedEpoch: -1, partitionMaxBytes });
+  }
+  return topics;
+}
+
+function topicsOf(readings: readonly Reading[]): ReadonlySet<ReadTopic> {
+  return new Set(readings.map(({ topic }) => topic));
+}
+
+function nameOf({ of }: Reading): string {
+  return `${of.topic}/${of.partition}`;
+}
+
+/** "topic orders" */
+function namesOf(readings: readonly Reading[]): string {
+  const names = [...topicsOf(readings)].map(({ name }) => name);
+  return `${names.length === 1 ? 'topic' : 'topics'} ${names.join(', ')}`;
+}
+
+function fetchOf(readings: readonly Reading[]): string {
+  return `fetch of ${namesOf(readings)}`;
 }
 
 function setWell(reading: Reading): void {

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runKafkaTool, startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-cluster';
-import { ConnectionPool, deleteRecordsV2, describeGroupsV5, offsetCommitV8, produceV9 } from '@platformatic/kafka';
+import { ConnectionPool, deleteRecordsV2, describeGroupsV5, offsetCommitV8, offsetFetchV9, produceV9 } from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../core/fault.ts';
 import type { OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
@@ -71,8 +71,11 @@ function connection(change: Partial<KafkaConnection> = {}): KafkaConnection {
   return { brokers: [`127.0.0.1:${proxy.port}`], clientId: 'port-test', requestTimeoutMs: patientMs, connectTimeoutMs: 5_000, ...change };
 }
 
-async function createTopic(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<string> {
-  const topic = `topic-${++topics}`;
+function newTopicName(): string {
+  return `topic-${++topics}`;
+}
+
+async function createTopic(partitions: number, config: Readonly<Record<string, string>> = {}, topic = newTopicName()): Promise<string> {
   const admin = createKafkaClient(connection()).createAdmin();
   expect(await admin.createTopic({ topic, partitions, replicationFactor: 1, config })).toBe('created');
   // Asked for their offsets, leaders answer only once they know that they lead.
@@ -344,7 +347,7 @@ function headerTexts(stored: StoredRecord | undefined): (readonly [string, strin
 
 type MemberChange = RecordedMemberOptions & { readonly consumerClient?: ConsumerClient; readonly connection?: Partial<KafkaConnection> };
 
-async function startAnyMember(topic: string, change: MemberChange = {}): Promise<RecordedMember> {
+async function startAnyMember(topic: string | readonly string[], change: MemberChange = {}): Promise<RecordedMember> {
   const { consumerClient = 'auto', connection: connectionChange, ...options } = change;
   const started = recordMember(createKafkaClient(connection(connectionChange), 'platformatic', consumerClient), topic, options);
   members.push(started.member);
@@ -379,9 +382,41 @@ async function deleteRecordsBefore(topic: string, partitionIndex: number, offset
   await pastThePort((broker) => deleteRecordsV2.api.async(broker, [{ name: topic, partitions: [{ partitionIndex, offset }] }], patientMs));
 }
 
+/** Offset and metadata as the group has them, in order. */
+async function committedBy(groupId: string, topic: string): Promise<readonly (readonly [offset: bigint, metadata: string | null | undefined])[]> {
+  const wanted = { groupId, memberId: null, memberEpoch: -1, topics: [{ name: topic, partitionIndexes: [0, 1, 2] }] };
+  const { groups } = await pastThePort((broker) => offsetFetchV9.api.async(broker, [wanted], false));
+  return (groups[0]?.topics[0]?.partitions ?? []).map(({ committedOffset, metadata }) => [committedOffset, metadata] as const);
+}
+
+/** One member after the other, as the dispatcher does it: a new one when one is lost. */
+class Successors {
+  readonly all: RecordedMember[] = [];
+  readonly #start: () => Promise<RecordedMember>;
+
+  constructor(start: () => Promise<RecordedMember>) {
+    this.#start = start;
+  }
+
+  /** @param fact of the records of each topic that any of them read, once each */
+  async until(description: string, fact: (read: (topic: string) => readonly string[]) => boolean): Promise<void> {
+    const read = (topic: string): string[] => [...new Set(this.all.flatMap(({ told }) => told.records.filter((entry) => entry.topic === topic).map(({ value }) => String(value))))];
+    const check = async (): Promise<boolean> => {
+      const last = this.all.at(-1);
+      if (last === undefined || last.told.lost.length > 0) this.all.push(await this.#start());
+      return fact(read);
+    };
+    await waitFor(description, check, { timeoutMs: patientMs + factTimeoutMs });
+  }
+
+  close(): Promise<void> {
+    return this.all.at(-1)!.member.close();
+  }
+}
+
 describe.each(consumerClients)('the %s group member', (name) => {
   const admin = () => createKafkaClient(connection()).createAdmin();
-  const startMember = (topic: string, change: MemberChange = {}) => startAnyMember(topic, { consumerClient: name, ...change });
+  const startMember = (topic: string | readonly string[], change: MemberChange = {}) => startAnyMember(topic, { consumerClient: name, ...change });
 
   it('C1 says that it is lost when a handler throws', async () => {
     const topic = await createTopic(1);
@@ -590,8 +625,167 @@ describe.each(consumerClients)('the %s group member', (name) => {
   });
 });
 
+describe.each(consumerClients)('the %s group member of several topics', (name) => {
+  const startMember = (of: readonly string[], change: MemberChange = {}) => startAnyMember(of, { consumerClient: name, ...change });
+  // As the dispatcher does, and gives up what the group does not take: offsets of a topic that is gone.
+  const commits: MemberChange = { onRebalancing: ({ commit }) => void commit().catch(() => undefined), onRevoking: ({ commit }) => commit().catch(() => undefined) };
+  const createTopics = async (...partitions: readonly number[]): Promise<string[]> => {
+    const created: string[] = [];
+    for (const count of partitions) created.push(await createTopic(count));
+    return created;
+  };
+
+  it('reads each in its order, and commits offsets and what goes with them for each', async () => {
+    const [orders, payments] = await createTopics(2, 1);
+    for (const partition of [0, 1]) await produceTexts(orders!, partition, numbered(10));
+    await produceTexts(payments!, 0, numbered(20));
+    const first = await startMember([orders!, payments!]);
+    await untilRead(40, first);
+    expect(first.assigned()).toEqual([`${orders}/0`, `${orders}/1`, `${payments}/0`]);
+    for (const partition of [0, 1]) expect(first.offsets(partition, orders)).toEqual(offsetsUpTo(10));
+    expect(first.offsets(0, payments)).toEqual(offsetsUpTo(20));
+    expect(texts(first.told.records.filter(({ topic }) => topic === payments))).toEqual(numbered(20));
+    await first.member.commit([
+      { topic: orders!, partition: 0, commitOffset: 4n, metadata: 'of orders' },
+      { topic: payments!, partition: 0, commitOffset: 17n, metadata: 'of payments' },
+      { topic: orders!, partition: 1, commitOffset: 10n },
+    ]);
+    expect((await committedBy(groupOf(orders!), orders!)).slice(0, 2)).toEqual([[4n, 'of orders'], [10n, '']]);
+    expect((await committedBy(groupOf(orders!), payments!)).slice(0, 1)).toEqual([[17n, 'of payments']]);
+    await first.member.close();
+    const second = await startMember([orders!, payments!]);
+    await untilRead(9, second);
+    expect([second.offsets(0, orders), second.offsets(1, orders), second.offsets(0, payments)]).toEqual([offsetsUpTo(10, 4), [], offsetsUpTo(20, 17)]);
+    if (name === 'platformatic') {
+      const begun = second.told.assignments.flat().filter(({ kept }) => !kept);
+      expect(begun.find(({ topic, partition }) => topic === orders && partition === 0)?.metadata).toBe('of orders');
+      expect(begun.find(({ topic }) => topic === payments)?.metadata).toBe('of payments');
+    }
+    await second.member.close();
+  });
+
+  it('a pause is of one partition of one topic, and so is what goes on', async () => {
+    const [orders, payments] = await createTopics(1, 1);
+    const started = await startMember([orders!, payments!]);
+    for (const topic of [orders!, payments!]) await produceTexts(topic, 0, numbered(3));
+    await untilRead(6, started);
+    started.member.pause({ topic: orders!, partition: 0 });
+    for (let turn = 1; turn <= 3; turn++) {
+      for (const topic of [orders!, payments!]) await produceTexts(topic, 0, numbered(3));
+      await waitFor('the other topic to go on', () => started.offsets(0, payments).length === 3 + turn * 3, { timeoutMs: factTimeoutMs });
+    }
+    started.member.resume({ topic: payments!, partition: 0 }); // was not paused
+    expect(started.offsets(0, orders)).toEqual(offsetsUpTo(3));
+    started.member.resume({ topic: orders!, partition: 0 });
+    await untilRead(24, started);
+    for (const topic of [orders, payments]) expect(started.offsets(0, topic)).toEqual(offsetsUpTo(12));
+    await started.member.close();
+  });
+
+  it('tells of an offset outside the log for that partition of that topic alone', async () => {
+    const [orders, payments] = await createTopics(1, 1);
+    for (const topic of [orders!, payments!]) await produceTexts(topic, 0, numbered(10));
+    for (const topic of [orders!, payments!]) await pastThePort((broker) => offsetCommitV8.api.async(broker, groupOf(orders!), -1, '', null, [{ name: topic, partitions: [{ partitionIndex: 0, committedOffset: 2n, committedLeaderEpoch: -1, committedMetadata: null }] }]));
+    await deleteRecordsBefore(payments!, 0, 6n);
+    const started = await startMember([orders!, payments!]);
+    await untilRead(12, started);
+    expect(started.told.offsetResets).toEqual([0]);
+    expect([started.offsets(0, orders), started.offsets(0, payments)]).toEqual([offsetsUpTo(10, 2), offsetsUpTo(10, 6)]);
+    await started.member.close();
+  });
+
+  it('two of them share the partitions of all topics, and the one takes over when the other leaves', async () => {
+    const [orders, payments] = await createTopics(3, 2);
+    const all = [...[0, 1, 2].map((partition) => `${orders}/${partition}`), ...[0, 1].map((partition) => `${payments}/${partition}`)];
+    const produceAll = async (value: string): Promise<void> => {
+      for (const [topic, count] of [[orders!, 3], [payments!, 2]] as const) for (let partition = 0; partition < count; partition++) await produceTexts(topic, partition, [value]);
+    };
+    const two = [await startMember([orders!, payments!], commits), await startMember([payments!, orders!], { groupId: groupOf(orders!), ...commits })];
+    await waitFor('a share for both', () => two.every(({ assigned }) => [2, 3].includes(assigned().length)), { timeoutMs: factTimeoutMs });
+    await waitFor('all partitions with one of them', () => two.flatMap(({ assigned }) => assigned()).sort().join() === all.join(), { timeoutMs: factTimeoutMs });
+    await produceAll('for both');
+    await untilRead(5, ...two);
+    await two[1]!.commit();
+    await two[1]!.member.close();
+    await waitFor('all partitions with the one that stays', () => two[0]!.assigned().join() === all.join(), { timeoutMs: factTimeoutMs });
+    await produceAll('for one');
+    await untilRead(10, ...two);
+    for (const entry of all) {
+      const [topic, partition] = entry.split('/');
+      const read = two.flatMap(({ told }) => told.records.filter((record) => record.topic === topic && record.partition === Number(partition)));
+      expect(texts(read).sort()).toEqual(['for both', 'for one']);
+    }
+    for (const { told } of two) {
+      expectKeptWhereHeldBefore(told);
+      expectUnbrokenWhileKept(told);
+      expect(told.lost).toEqual([]);
+    }
+    await two[0]!.member.close();
+  });
+
+  it('a topic that is not there yet keeps no other from being read, and is read once it is there', async () => {
+    const [orders] = await createTopics(1);
+    const later = newTopicName();
+    const successors = new Successors(() => startMember([later, orders!], { groupId: groupOf(orders!), ...commits }));
+    await produceTexts(orders!, 0, ['before']);
+    await successors.until('the topic that is there', (read) => read(orders!).includes('before'));
+    await createTopic(2, {}, later);
+    await produceTexts(later, 1, ['new']);
+    await produceTexts(orders!, 0, ['after']);
+    await successors.until('both topics', (read) => read(later).includes('new') && read(orders!).includes('after'));
+    // kafkajs takes up a topic at a join alone, before which it commits and leaves.
+    expect(successors.all).toHaveLength(name === 'kafkajs' ? 2 : 1);
+    expect(successors.all.flatMap(({ told }) => texts(told.records)).filter((text) => text === 'before')).toHaveLength(1);
+    await successors.close();
+  });
+
+  it('a topic that is deleted keeps no other from being read', async () => {
+    const [orders, payments] = await createTopics(1, 1);
+    const successors = new Successors(() => startMember([orders!, payments!], commits));
+    for (const topic of [orders!, payments!]) await produceTexts(topic, 0, ['before']);
+    await successors.until('both topics', (read) => read(orders!).length + read(payments!).length === 2);
+    await createKafkaClient(connection()).createAdmin().deleteTopic(payments!);
+    await successors.until('the end of the deleted one', () => successors.all.at(-1)!.assigned().join() === `${orders}/0`);
+    await produceTexts(orders!, 0, ['after']);
+    await successors.until('the topic that is left', (read) => read(orders!).includes('after'));
+    if (name === 'platformatic') expect(successors.all.flatMap(({ told }) => told.lost)).toEqual([]);
+    await successors.close();
+  });
+
+  it('where not all members have the same topics yet, each partition has one reader who wants it, and nothing is read twice', async () => {
+    const [orders, payments, refunds] = await createTopics(2, 2, 1);
+    const of = (topic: string | undefined, count: number) => Array.from({ length: count }, (_, partition) => `${topic}/${partition}`);
+    const readBy = (...who: readonly RecordedMember[]) => who.flatMap(({ assigned }) => assigned()).sort().join();
+    const groupId = groupOf('changing topics');
+    // The member that leads the group knows the former topics only.
+    const former = await startMember([orders!, payments!], { groupId: `${groupId}-${name}`, ...commits });
+    const fresh = await startMember([payments!, refunds!], { groupId: `${groupId}-${name}`, ...commits });
+    const all = [...of(orders, 2), ...of(payments, 2), ...of(refunds, 1)];
+    await waitFor('a reader for every partition', () => readBy(former, fresh) === all.join(), { timeoutMs: factTimeoutMs });
+    expect(former.assigned()).toEqual(expect.arrayContaining(of(orders, 2)));
+    expect(fresh.assigned()).toEqual(expect.arrayContaining(of(refunds, 1)));
+    for (const topic of [orders!, payments!]) for (const partition of [0, 1]) await produceTexts(topic, partition, ['one']);
+    await produceTexts(refunds!, 0, ['one']);
+    await untilRead(5, former, fresh);
+    await former.commit();
+    await former.member.close();
+    const last = await startMember([payments!, refunds!], { groupId: `${groupId}-${name}`, ...commits });
+    await waitFor('a reader for all that is read', () => readBy(fresh, last) === [...of(payments, 2), ...of(refunds, 1)].join() && last.assigned().length > 0, { timeoutMs: factTimeoutMs });
+    for (const partition of [0, 1]) await produceTexts(payments!, partition, ['two']);
+    await produceTexts(refunds!, 0, ['two']);
+    await untilRead(8, former, fresh, last);
+    for (const entry of [...of(payments, 2), ...of(refunds, 1)]) {
+      const read = [former, fresh, last].flatMap(({ told }) => told.records.filter(({ topic, partition }) => `${topic}/${partition}` === entry));
+      expect(texts(read).sort()).toEqual(['one', 'two']);
+    }
+    for (const { told } of [former, fresh, last]) expect(told.lost).toEqual([]);
+    await fresh.member.close();
+    await last.member.close();
+  });
+});
+
 describe('the kafkajs group member alone', () => {
-  const startMember = (topic: string, change: MemberChange = {}) => startAnyMember(topic, { consumerClient: 'kafkajs', ...change });
+  const startMember = (topic: string | readonly string[], change: MemberChange = {}) => startAnyMember(topic, { consumerClient: 'kafkajs', ...change });
 
   it('C1 says once that it is lost when its broker is gone, and a new one goes on at the commit', async () => {
     const topic = await createTopic(1);
@@ -629,6 +823,10 @@ describe('the kafkajs group member alone', () => {
     const { groups } = await pastThePort((broker) => describeGroupsV5.api.async(broker, [groupOf(topic)], false));
     expect(groups).toMatchObject([{ groupState: 'Stable', protocolType: 'consumer', protocolData: 'RoundRobinAssigner', members: [{ groupInstanceId: null }] }]);
     await started.member.close();
+  });
+
+  it('says that a topic is missing where none of several is there', async () => {
+    await expect(startMember([newTopicName(), newTopicName()])).rejects.toMatchObject({ code: 'TOPIC_MISSING', retriable: true });
   });
 
   it('C8 has two connections of its own to a broker, and leaves none behind', async () => {
@@ -716,6 +914,50 @@ describe('the admin', () => {
     await produceTexts(topic, 1, numbered(3));
     expect(await admin().commitInitialOffsets(groupOf(topic), topic, 'latest')).toEqual([1]);
     expect((await lag(topic))[1]).toEqual({ partition: 1, commitOffset: 0n, endOffset: 3n });
+  });
+
+  it('starts a new group at the first record stored at a time or later, and at the end of the log where there is none', async () => {
+    const topic = await createTopic(4);
+    const producer = createKafkaClient(connection()).createProducer();
+    const { leaders } = await producer.topicMetadata(topic);
+    const store = async (partition: number, ...timestamps: readonly number[]): Promise<void> => {
+      const records = timestamps.map((timestampMs) => record(String(timestampMs), { timestampMs }));
+      expect(await producer.produce(leaders[partition]!, [{ topic, partition, records }])).toEqual([{ baseOffset: 0n }]);
+    };
+    const time = Date.now() - 60_000;
+    await store(0, time - 2, time - 1, time, time + 1);
+    await store(1, time - 2, time - 1);
+    await store(2, time + 5, time + 6);
+    await producer.close();
+    const from = { timestampMs: time };
+    expect([...(await admin().commitInitialOffsets(groupOf(topic), topic, from))].sort()).toEqual([0, 1, 2, 3]);
+    expect((await lag(topic)).map(({ commitOffset }) => commitOffset)).toEqual([2n, 2n, 0n, 0n]);
+    expect(await admin().commitInitialOffsets(groupOf(topic), topic, { timestampMs: time + 100 })).toEqual([]);
+    await admin().growTopic(topic, 5);
+    await waitFor('the new partition', async () => (await admin().describeTopic(topic))?.partitions === 5, { timeoutMs: factTimeoutMs });
+    await produceTexts(topic, 4, numbered(3));
+    expect(await admin().commitInitialOffsets(groupOf(topic), topic, { timestampMs: Date.now() + 3_600_000 })).toEqual([4]);
+    expect((await lag(topic))[4]?.commitOffset).toBe(0n);
+    await admin().commitInitialOffsets('before all time', topic, { timestampMs: -1 });
+    expect((await admin().groupLag('before all time', topic)).map(({ commitOffset }) => commitOffset)).toEqual([0n, 0n, 0n, 0n, 0n]);
+  });
+
+  it('adds a topic to a group that knows others, and only while nobody is in it', async () => {
+    const [known, added] = [await createTopic(1), await createTopic(1)];
+    for (const topic of [known, added]) await produceTexts(topic, 0, numbered(3));
+    await admin().commitInitialOffsets(groupOf(known), known, 'earliest');
+    const started = await startAnyMember(known);
+    await untilRead(3, started);
+    await expect(admin().commitInitialOffsets(groupOf(known), added, 'latest')).rejects.toMatchObject({ code: 'KAFKA_REFUSED', retriable: true });
+    await started.member.close();
+    expect(await admin().commitInitialOffsets(groupOf(known), added, 'latest')).toEqual([0]);
+    expect((await admin().groupLag(groupOf(known), added))[0]?.commitOffset).toBe(3n);
+  });
+
+  it('says that there is no topic to begin in', async () => {
+    for (const from of ['latest', 'earliest', { timestampMs: 0 }] as const) {
+      await expect(admin().commitInitialOffsets('nowhere', 'never-there', from)).rejects.toMatchObject({ code: 'TOPIC_MISSING', retriable: true });
+    }
   });
 
   it('changes nothing of a group that is in use', async () => {

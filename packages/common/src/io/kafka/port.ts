@@ -9,6 +9,7 @@
 import type { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
 import type { KafkaAccess } from '../../core/kafka-secret.ts';
+import type { InitialOffset } from '../../core/resources/kafka-source.ts';
 
 export interface Producer {
   /** Whether the cluster answers at all. @throws Fault KAFKA_UNAVAILABLE, KAFKA_TIMEOUT, KAFKA_REFUSED */
@@ -74,7 +75,7 @@ export interface GroupMemberHandlers {
   lost(fault: Fault): void;
 }
 
-/** One member of one consumer group, reading one topic. */
+/** One member of one consumer group. */
 export interface GroupMember {
   /** Joins the group. Resolves when the member runs, which may be before it has partitions. */
   start(): Promise<void>;
@@ -93,7 +94,11 @@ export interface GroupMember {
 
 export interface GroupMemberOptions {
   readonly groupId: string;
-  readonly topic: string;
+  /**
+   * At least one, none twice. Of several, one that does not exist, or not any more, keeps no other from being read; a
+   * member of the classic protocol is lost when one comes or goes, and the next one reads what there is.
+   */
+  readonly topics: readonly string[];
   /** How much of one partition one fetch may bring. */
   readonly fetchBytesPerPartition: number;
   /** How long the group waits for a member that says nothing. In the new protocol a wish: the broker or the group's own setting decides. */
@@ -139,14 +144,16 @@ export interface Admin {
   /** Changes how long a topic keeps records and nothing else of it. -1: for ever. */
   setRetention(topic: string, retentionMs: number): Promise<void>;
   /**
-   * Makes sure that a consumer group has a committed offset in every partition of a topic: the end of the log where
-   * the group is new, so that what is stored from now on is read; the start where the group knows other partitions of
-   * the topic, because then the partition itself is new.
+   * Makes sure that a consumer group has a committed offset in every partition of a topic: where `from` says, if the
+   * topic is new to the group; the start where the group knows other partitions of the topic, because then the
+   * partition itself is new.
    *
+   * @param from for a time the first record that was stored then or later, and the end of the log where there is none
    * @returns the partitions that had none
-   * @throws Fault KAFKA_REFUSED (retriable) while other members are active and some partition has no offset yet
+   * @throws Fault TOPIC_MISSING; KAFKA_REFUSED (retriable) while other members are active and no partition has an
+   *               offset yet
    */
-  commitInitialOffsets(groupId: string, topic: string, from: 'latest' | 'earliest'): Promise<readonly number[]>;
+  commitInitialOffsets(groupId: string, topic: string, from: InitialOffset): Promise<readonly number[]>;
   /** Committed offset and end of the log by partition. */
   groupLag(groupId: string, topic: string): Promise<readonly PartitionLag[]>;
   deleteGroup(groupId: string): Promise<'deleted' | 'absent'>;

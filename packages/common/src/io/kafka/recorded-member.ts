@@ -3,13 +3,14 @@
  */
 import { expect } from 'vitest';
 import type { Fault } from '../../core/fault.ts';
-import type { IncomingRecord } from '../../core/kafka-record.ts';
+import type { IncomingRecord, TopicPartition } from '../../core/kafka-record.ts';
+import { PartitionMap } from './partition-map.ts';
 import type { AssignedPartition, GroupMember, GroupMemberOptions, KafkaClient } from './port.ts';
 
 /** Everything a member has told, in the order in which it came. */
 export interface Told {
   /** `assignments` is how many there had been when the record came. */
-  readonly records: (IncomingRecord & { readonly partition: number; readonly assignments: number })[];
+  readonly records: (IncomingRecord & TopicPartition & { readonly assignments: number })[];
   readonly assignments: (readonly AssignedPartition[])[];
   readonly revocations: (readonly number[])[];
   readonly offsetResets: number[];
@@ -21,12 +22,15 @@ export interface RecordedMember {
   readonly told: Told;
   /** Partitions it has now, in order. */
   readonly partitions: () => number[];
-  readonly offsets: (partition: number) => bigint[];
+  /** The same as `topic/partition`. */
+  readonly assigned: () => string[];
+  /** Of the first topic, unless told. */
+  readonly offsets: (partition: number, topic?: string) => bigint[];
   /** Commits all that was handed over of the partitions that it has. */
   readonly commit: () => Promise<void>;
 }
 
-export type RecordedMemberOptions = Partial<Omit<GroupMemberOptions, 'handlers' | 'topic'>> & {
+export type RecordedMemberOptions = Partial<Omit<GroupMemberOptions, 'handlers' | 'topics'>> & {
   readonly onRecords?: (partition: number, member: GroupMember) => void;
   readonly onRebalancing?: (recorded: RecordedMember) => void;
   readonly onRevoking?: (recorded: RecordedMember, partitions: readonly number[]) => Promise<void>;
@@ -37,13 +41,18 @@ export function groupOf(topic: string): string {
   return `group-of-${topic}`;
 }
 
-/** @returns the member, not started */
-export function recordMember(client: KafkaClient, topic: string, change: RecordedMemberOptions = {}): RecordedMember {
+/**
+ * @param wanted one topic, or several; the group is named for the first
+ * @returns the member, not started
+ */
+export function recordMember(client: KafkaClient, wanted: string | readonly string[], change: RecordedMemberOptions = {}): RecordedMember {
+  const topics = typeof wanted === 'string' ? [wanted] : wanted;
+  const first = topics[0]!;
   const { onRecords, onRebalancing, onRevoking, onAssigned, ...options } = change;
   const told: Told = { records: [], assignments: [], revocations: [], offsetResets: [], lost: [] };
   const member: GroupMember = client.createGroupMember({
-    groupId: groupOf(topic),
-    topic,
+    groupId: groupOf(first),
+    topics,
     fetchBytesPerPartition: 1024 * 1024,
     sessionTimeoutMs: 10_000,
     revokeTimeoutMs: 5_000,
@@ -59,43 +68,52 @@ export function recordMember(client: KafkaClient, topic: string, change: Recorde
         told.assignments.push(partitions);
         onAssigned?.(partitions, member);
       },
-      records: ({ partition }, records) => {
-        for (const entry of records) told.records.push({ ...entry, partition, assignments: told.assignments.length });
+      records: ({ topic, partition }, records) => {
+        for (const entry of records) told.records.push({ ...entry, topic, partition, assignments: told.assignments.length });
         onRecords?.(partition, member);
       },
       offsetReset: ({ partition }) => void told.offsetResets.push(partition),
       lost: (fault) => void told.lost.push(fault),
     },
   });
-  const partitions = (): number[] => (told.assignments.at(-1) ?? []).map((entry) => entry.partition).sort((a, b) => a - b);
-  const offsets = (partition: number): bigint[] => told.records.filter((entry) => entry.partition === partition).map((entry) => entry.offset);
+  const now = (): readonly AssignedPartition[] => told.assignments.at(-1) ?? [];
+  const partitions = (): number[] => now().map((entry) => entry.partition).sort((a, b) => a - b);
+  const assigned = (): string[] => now().map(({ topic, partition }) => `${topic}/${partition}`).sort();
+  const of = (topic: string, partition: number) => told.records.filter((entry) => entry.topic === topic && entry.partition === partition);
+  const offsets = (partition: number, topic = first): bigint[] => of(topic, partition).map((entry) => entry.offset);
   const commit = (): Promise<void> => {
-    const next = partitions().map((partition) => ({ topic, partition, commitOffset: (told.records.findLast((entry) => entry.partition === partition)?.offset ?? -1n) + 1n }));
+    const next = now().map(({ topic, partition }) => ({ topic, partition, commitOffset: (of(topic, partition).at(-1)?.offset ?? -1n) + 1n }));
     return member.commit(next.filter(({ commitOffset }) => commitOffset > 0n));
   };
-  const recorded: RecordedMember = { member, told, partitions, offsets, commit };
+  const recorded: RecordedMember = { member, told, partitions, assigned, offsets, commit };
   return recorded;
 }
 
 /** `kept` must be what the member itself had right before. */
 export function expectKeptWhereHeldBefore({ assignments }: Told): void {
   for (const [index, assignment] of assignments.entries()) {
-    const before = new Set((assignments[index - 1] ?? []).map((entry) => entry.partition));
-    for (const { partition, kept } of assignment) expect(kept).toBe(before.has(partition));
+    const before = partitionsOf(assignments[index - 1] ?? []);
+    for (const { topic, partition, kept } of assignment) expect(kept).toBe(before.has(topic, partition));
   }
 }
 
 /** No record of a partition twice, out of order or skipped for as long as the member keeps it. */
 export function expectUnbrokenWhileKept({ assignments, records }: Told): void {
-  const next = new Map<number, bigint>();
+  const next = new PartitionMap<bigint>();
   let seen = 0;
-  for (const { partition, offset, assignments: assignmentsThen } of records) {
+  for (const { topic, partition, offset, assignments: assignmentsThen } of records) {
     for (; seen < assignmentsThen; seen++) {
-      const kept = new Set(assignments[seen]!.filter((entry) => entry.kept).map((entry) => entry.partition));
-      for (const known of [...next.keys()]) if (!kept.has(known)) next.delete(known);
+      const kept = partitionsOf(assignments[seen]!.filter((entry) => entry.kept));
+      for (const [knownTopic, known] of next.entries()) if (!kept.has(knownTopic, known)) next.delete(knownTopic, known);
     }
-    expect(assignments[seen - 1]?.some((entry) => entry.partition === partition)).toBe(true);
-    expect(offset).toBe(next.get(partition) ?? offset);
-    next.set(partition, offset + 1n);
+    expect(partitionsOf(assignments[seen - 1] ?? []).has(topic, partition)).toBe(true);
+    expect(offset).toBe(next.get(topic, partition) ?? offset);
+    next.set(topic, partition, offset + 1n);
   }
+}
+
+function partitionsOf(assigned: readonly AssignedPartition[]): PartitionMap<true> {
+  const found = new PartitionMap<true>();
+  for (const { topic, partition } of assigned) found.set(topic, partition, true);
+  return found;
 }

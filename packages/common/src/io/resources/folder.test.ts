@@ -1,11 +1,12 @@
-import { mkdir, mkdtemp, rename, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Fault } from '../../core/fault.ts';
 import type { ManifestProblem } from '../../core/manifests.ts';
+import type { SecretKeyReference } from '../../core/resources/kafka-source.ts';
 import type { Resources } from '../../core/resources/resources.ts';
 import type { FolderOptions } from './folder.ts';
 import { openFolder } from './folder.ts';
@@ -288,4 +289,31 @@ it('the quickstart of the examples is without a mistake', async () => {
   expect(subscriptions).toHaveLength(1);
   expect(found.map(({ metadata, spec }) => [metadata.namespace, metadata.name, spec.numPartitions])).toEqual([['default', 'quickstart', 3]]);
   expect(found[0]?.spec.subscribers).toMatchObject([{ name: 'event-display', subscriberUri: 'http://127.0.0.1:8081/' }]);
+});
+
+describe('readSecret', () => {
+  const secret = (password: string): string => `apiVersion: v1\nkind: Secret\nmetadata: {name: kafka, namespace: shop}\nstringData: {password: ${password}}\n`;
+
+  it('gives what the folder says now, and nothing of another namespace', async () => {
+    await write('a.yaml', secret('one'));
+    const source = await open();
+    expect((await source.readSecret({ namespace: 'shop', name: 'kafka' }))?.data['password']?.toString()).toBe('one');
+    expect(await source.readSecret({ namespace: 'default', name: 'kafka' })).toBeUndefined();
+    await write('a.yaml', secret('two'));
+    await vi.waitFor(async () => expect((await source.readSecret({ namespace: 'shop', name: 'kafka' }))?.data['password']?.toString()).toBe('two'), { timeout: 4000, interval: 10 });
+    await unlink(join(dir, 'a.yaml'));
+    await vi.waitFor(async () => expect(await source.readSecret({ namespace: 'shop', name: 'kafka' })).toBeUndefined(), { timeout: 4000, interval: 10 });
+  });
+});
+
+it('the KafkaSources of the examples are without a mistake, and every key that they refer to is there', async () => {
+  const examples = fileURLToPath(new URL('../../../../../examples/kafka-source', import.meta.url));
+  for (const file of await readdir(examples, { recursive: true })) if (file.endsWith('.yaml')) await copyFile(join(examples, file), join(dir, basename(file)));
+  const { sources, secrets, problems } = (await open()).snapshot();
+  expect(problems.filter(({ level }) => level !== 'info')).toEqual([]);
+  expect(sources.map(({ source }) => source.metadata.name)).toEqual(['orders', 'orders-secured']);
+  const keys = secrets.flatMap(({ metadata, data }) => Object.keys(data).map((key) => `${metadata.namespace}/${metadata.name} ${key}`));
+  for (const { source: { metadata: { namespace }, spec: { net } } } of sources) {
+    for (const { name, key } of Object.values<SecretKeyReference>({ ...net.sasl, ...net.tls })) expect(keys).toContain(`${namespace}/${name} ${key}`);
+  }
 });

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { Fault, describeError } from '../../core/fault.ts';
 import type { ManifestProblem } from '../../core/manifests.ts';
 import { maxFileBytes } from '../../core/manifests.ts';
+import type { Secret } from '../../core/resources/core-objects.ts';
 import type { FolderFile, FolderState } from '../../core/resources/manifest-folder.ts';
 import { emptyFolder, nextFolderState } from '../../core/resources/manifest-folder.ts';
 import type { ResourceName } from '../../core/resources/metadata.ts';
@@ -111,6 +112,10 @@ class ManifestFolder implements ResourceSource {
 
   isSynced(): boolean {
     return true;
+  }
+
+  readSecret({ namespace, name }: ResourceName): Promise<Secret | undefined> {
+    return Promise.resolve(this.#resources.secrets.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name));
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { startKubernetes, waitFor, type KubernetesCluster } from '@knative-kafka/local-cluster';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Resources } from '../../core/resources/resources.ts';
+import { readSourceDataPlane } from '../../core/resources/source-data-plane.ts';
 import { createKubernetesApi, type ClosableKubernetesApi } from '../kubernetes/client.ts';
 import type { KubernetesObject } from '../kubernetes/port.ts';
 import { resourceTypes } from '../kubernetes/types.ts';
@@ -21,10 +22,19 @@ const systemNamespace = 'knative-eventing';
 const forReceiver: ServedResources = { channel: undefined, kafkaSecret: undefined, withSubscriptions: false, configMaps: [] };
 const forDispatcher: ServedResources = { ...forReceiver, withSubscriptions: true, configMaps: [{ namespace: systemNamespace, name: 'config-kafka-features' }] };
 
+const forSourceDispatcher: ServedResources = {
+  channel: undefined,
+  kafkaSecret: undefined,
+  withChannels: false,
+  withSubscriptions: false,
+  withSources: true,
+  configMaps: ['config-kafka-features', 'config-kafka-source-data-plane'].map((name) => ({ namespace: systemNamespace, name })),
+};
+
 let dataDir: string;
 let cluster: KubernetesCluster;
 let admin: ClosableKubernetesApi;
-let users: { readonly receiver: string; readonly dispatcher: string };
+let users: { readonly receiver: string; readonly dispatcher: string; readonly sourceDispatcher: string };
 let namespaces = 0;
 /** Each test has one of its own. */
 let namespace: string;
@@ -44,6 +54,7 @@ beforeAll(async () => {
   users = {
     receiver: await cluster.kubeconfigFor({ namespace: systemNamespace, serviceAccount: 'kafka-channel-receiver' }),
     dispatcher: await cluster.kubeconfigFor({ namespace: systemNamespace, serviceAccount: 'kafka-channel-dispatcher' }),
+    sourceDispatcher: await cluster.kubeconfigFor({ namespace: systemNamespace, serviceAccount: 'kafka-source-dispatcher' }),
   };
 });
 
@@ -63,6 +74,7 @@ afterEach(async () => {
   for (const source of opened.splice(0)) await source.close();
   if (!cluster.apiServer.isRunning()) await cluster.apiServer.start();
   await kubectl('delete', 'kafkachannels', '--all', '--all-namespaces', '--wait=true');
+  await kubectl('delete', 'kafkasources', '--all', '--all-namespaces', '--wait=true');
   await kubectl('delete', 'configmaps', '--all', '--namespace', systemNamespace);
 });
 
@@ -197,6 +209,98 @@ describe('as the ServiceAccount of the dispatcher', () => {
     expect(source.snapshot().configMaps).toMatchObject([{ metadata: { namespace: systemNamespace, name: 'config-kafka-features' }, data: { 'dead-letter-topic': 'enabled' } }]);
     await kubectl('delete', 'configmap', 'config-kafka-features', '--namespace', systemNamespace);
     await waitFor('the features to be gone', () => source.snapshot().configMaps.length === 0, { timeoutMs });
+  });
+});
+
+describe('as the ServiceAccount of the dispatchers of sources', () => {
+  const sourceNames = (source: ResourceSource): string[] => source.snapshot().sources.map(({ source: { metadata } }) => metadata.name);
+  const status = {
+    sinkUri: 'http://sink/',
+    annotations: { 'kafka.eventing.knative.dev/topics': 'orders', 'kafka.eventing.knative.dev/bootstrap-servers': 'kafka:9092' },
+    placements: [{ podName: 'kafka-source-dispatcher-0', vreplicas: 2 }],
+  };
+
+  async function createSource(name: string, change: { readonly spec?: object; readonly metadata?: object } = {}): Promise<void> {
+    await admin.create(resourceTypes.kafkaSource, {
+      apiVersion: 'sources.knative.dev/v1',
+      kind: 'KafkaSource',
+      metadata: { name, namespace, ...change.metadata },
+      spec: { bootstrapServers: ['kafka:9092'], topics: ['orders'], consumerGroup: 'mine', consumers: 2, sink: { ref: { apiVersion: 'v1', kind: 'Service', name: 'sink' } }, ...change.spec },
+    } as KubernetesObject);
+  }
+
+  async function patchSource(name: string, patch: object, subresource?: 'status'): Promise<void> {
+    expect(await admin.mergePatch(resourceTypes.kafkaSource, { namespace, name }, patch, subresource === undefined ? {} : { subresource })).toBeDefined();
+  }
+
+  it('a KafkaSource is served from the moment its controller has prepared it until its deletion is asked for', async () => {
+    const { source, heard } = await openAs(users.sourceDispatcher, forSourceDispatcher);
+    await createSource('orders', { metadata: { finalizers: ['knative.dev/test'], labels: { 'kafkasources.sources.knative.dev/key-type': 'int' } } });
+    await createSource('zebra');
+    await patchSource('zebra', { status }, 'status'); // told after the first, and seen: so the first one was passed over
+    await waitFor('the source that is prepared', () => sourceNames(source).includes('zebra'), { timeoutMs });
+    expect(sourceNames(source)).toEqual(['zebra']);
+
+    await patchSource('orders', { status }, 'status');
+    await waitFor('the source', () => sourceNames(source).includes('orders'), { timeoutMs });
+    expect(source.snapshot().sources[0]).toMatchObject({
+      source: { metadata: { namespace, name: 'orders' }, spec: { bootstrapServers: ['kafka:9092'], topics: ['orders'], consumerGroup: 'mine', keyType: 'int', ordering: 'ordered' } },
+      sink: { uri: 'http://sink/' },
+      placements: [{ podName: 'kafka-source-dispatcher-0', vreplicas: 2 }],
+      needsInitialOffsets: false,
+    });
+    expect(source.snapshot()).toMatchObject({ channels: [], subscriptions: [] });
+
+    // Nobody is told of conditions; of a new place everybody is.
+    await waitFor('listeners to be told of both', () => heard.at(-1)?.sources.length === 2, { timeoutMs });
+    const told = heard.length;
+    await patchSource('orders', { status: { consumers: 2, conditions: [{ type: 'Ready', status: 'True' }] } }, 'status');
+    await patchSource('orders', { status: { placements: [{ podName: 'kafka-source-dispatcher-1', vreplicas: 2 }] } }, 'status');
+    await waitFor('the new place', () => source.snapshot().sources[0]?.placements?.[0]?.podName === 'kafka-source-dispatcher-1', { timeoutMs });
+    await waitFor('listeners to be told', () => heard.length > told, { timeoutMs });
+    expect(heard.slice(told).map(({ sources }) => sources[0]?.placements?.[0]?.podName)).toEqual(['kafka-source-dispatcher-1']);
+
+    await patchSource('orders', { status: { sinkUri: null } }, 'status');
+    await waitFor('the end of its service without a sink', () => !sourceNames(source).includes('orders'), { timeoutMs });
+    await patchSource('orders', { status: { sinkUri: 'http://other/' } }, 'status');
+    await waitFor('its service', () => source.snapshot().sources[0]?.sink.uri === 'http://other/', { timeoutMs });
+    await kubectl('delete', 'kafkasource', 'orders', '--namespace', namespace, '--wait=false');
+    await waitFor('the end of its service', () => !sourceNames(source).includes('orders'), { timeoutMs });
+    await patchSource('orders', { metadata: { finalizers: null } });
+  });
+
+  it('the settings of all sources are followed', async () => {
+    const { source } = await openAs(users.sourceDispatcher, forSourceDispatcher);
+    await kubectl('create', 'configmap', 'config-kafka-source-data-plane', '--namespace', systemNamespace, '--from-literal=max.poll.records=20');
+    await waitFor('the setting', () => readSourceDataPlane(source.snapshot().configMaps, systemNamespace).maxPollRecords === 20, { timeoutMs });
+  });
+
+  it('channels may not be read, and a Secret only where a Role says so, from that moment on', async () => {
+    const { source } = await openAs(users.sourceDispatcher, forSourceDispatcher);
+    const name = { namespace, name: 'kafka' };
+    await kubectl('create', 'secret', 'generic', 'kafka', '--namespace', namespace, '--from-literal=password=one');
+    await kubectl('create', 'secret', 'generic', 'other', '--namespace', namespace, '--from-literal=password=other');
+    expect(await source.readSecret(name)).toBeUndefined();
+
+    await kubectl('create', 'role', 'kafka', '--namespace', namespace, '--verb=get', '--resource=secrets', '--resource-name=kafka', '--resource-name=later');
+    await kubectl('create', 'rolebinding', 'kafka', '--namespace', namespace, '--role=kafka', `--serviceaccount=${systemNamespace}:kafka-source-dispatcher`);
+    await waitFor('the right to read it', async () => (await source.readSecret(name)) !== undefined, { timeoutMs });
+    expect(await source.readSecret(name)).toEqual({ kind: 'Secret', metadata: expect.objectContaining(name) as object, data: { password: Buffer.from('one') } });
+    expect(await source.readSecret({ namespace, name: 'other' })).toBeUndefined();
+    expect(await source.readSecret({ namespace, name: 'later' })).toBeUndefined();
+
+    await kubectl('patch', 'secret', 'kafka', '--namespace', namespace, '--patch', '{"stringData": {"password": "two"}}');
+    expect((await source.readSecret(name))?.data['password']?.toString()).toBe('two');
+
+    const channels = watchAs(users.sourceDispatcher, forReceiver);
+    await waitFor('the refusal', () => logged.some(({ reason = '' }) => reason.includes('cannot list resource "kafkachannels"')), { timeoutMs });
+    expect(channels.source.isSynced()).toBe(false);
+  });
+
+  it('a Secret that cannot be asked for is a fault, not one that is missing', async () => {
+    const { source } = await openAs(users.sourceDispatcher, forSourceDispatcher);
+    await cluster.apiServer.stop();
+    await expect(source.readSecret({ namespace, name: 'kafka' })).rejects.toMatchObject({ code: 'KUBERNETES_UNAVAILABLE' });
   });
 });
 

@@ -2,18 +2,21 @@
  * Resources from the API server of a cluster, as receivers and dispatchers need them.
  *
  * A controller has resolved everything: which topic a KafkaChannel has and where the events of its Subscriptions go
- * stands in the KafkaChannel itself. Subscriptions are read for their annotations only.
+ * stands in the KafkaChannel itself, and the like in the status of a KafkaSource. Subscriptions are read for their
+ * annotations only.
  *
  * Always true: listeners are called only once everything was read, and then only when something has changed that is
  * kept (core/resources/served-objects.ts): what others write into `status` wakes nobody. A change costs as much as the
  * object that changed, however many there are. Losing the API server loses no resource.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { ConfigMap } from '../../core/resources/core-objects.ts';
+import { Fault } from '../../core/fault.ts';
+import { parseSecret, type ConfigMap, type Secret, type SecretManifest } from '../../core/resources/core-objects.ts';
 import type { KafkaChannel } from '../../core/resources/kafka-channel.ts';
+import type { ServedSource } from '../../core/resources/kafka-source.ts';
 import type { ResourceName } from '../../core/resources/metadata.ts';
 import type { Resources } from '../../core/resources/resources.ts';
-import { servedChannel, servedConfigMap, servedSubscription, type ServedObject } from '../../core/resources/served-objects.ts';
+import { servedChannel, servedConfigMap, servedSource, servedSubscription, type ServedObject } from '../../core/resources/served-objects.ts';
 import type { Subscription } from '../../core/resources/subscription.ts';
 import type { ClosableKubernetesApi } from '../kubernetes/client.ts';
 import { startInformer } from '../kubernetes/informer.ts';
@@ -28,6 +31,10 @@ export interface ServedResources {
   /** Only the KafkaChannels of this Kafka Secret; all of them where undefined. */
   readonly kafkaSecret: string | undefined;
   readonly withSubscriptions: boolean;
+  /** Whether KafkaChannels are watched at all; they are unless this says no. */
+  readonly withChannels?: boolean;
+  /** Whether KafkaSources are watched, those of all namespaces; they are not unless this says so. */
+  readonly withSources?: boolean;
   readonly configMaps: readonly ResourceName[];
 }
 
@@ -50,19 +57,20 @@ interface Kept<R> extends KubernetesObject {
   readonly kept?: R;
 }
 
-type Kind = 'channels' | 'subscriptions' | 'configMaps';
+type Kind = 'channels' | 'subscriptions' | 'sources' | 'configMaps';
 
 class WatchedResources implements ResourceSource {
   readonly #options: KubernetesResourcesOptions;
-  readonly #channels: Informer<Kept<KafkaChannel>>;
+  readonly #channels: Informer<Kept<KafkaChannel>> | undefined;
   readonly #subscriptions: Informer<Kept<Subscription>> | undefined;
+  readonly #sources: Informer<Kept<ServedSource>> | undefined;
   readonly #configMaps: readonly Informer<Kept<ConfigMap>>[];
   readonly #all: readonly Informer<KubernetesObject>[];
   readonly #listeners = new Set<(resources: Resources) => void>();
   /** What listeners know of the objects that changed since they were told, by kind and key. */
   readonly #known = new Map<string, { readonly before: unknown; readonly now: () => unknown }>();
   /** By kind; made anew when it is asked for after a change. */
-  readonly #lists: { [Name in Kind]: Resources[Name] | undefined } = { channels: undefined, subscriptions: undefined, configMaps: undefined };
+  readonly #lists: { [Name in Kind]: Resources[Name] | undefined } = { channels: undefined, subscriptions: undefined, sources: undefined, configMaps: undefined };
   #snapshot: Resources | undefined;
   #debounce: NodeJS.Timeout | undefined;
   #isTold = false;
@@ -72,15 +80,16 @@ class WatchedResources implements ResourceSource {
 
   constructor(options: KubernetesResourcesOptions) {
     this.#options = options;
-    const { channel, kafkaSecret, withSubscriptions, configMaps } = options.served;
+    const { channel, kafkaSecret, withSubscriptions, withChannels = true, withSources = false, configMaps } = options.served;
     const oneChannel = channel === undefined ? {} : only(channel);
-    this.#channels = this.#watch('channels', resourceTypes.kafkaChannel, oneChannel, (object) => servedChannel(object, { kafkaSecret }));
+    if (withChannels) this.#channels = this.#watch('channels', resourceTypes.kafkaChannel, oneChannel, (object) => servedChannel(object, { kafkaSecret }));
     if (withSubscriptions) {
       // A Subscription is in the namespace of its channel.
       this.#subscriptions = this.#watch('subscriptions', resourceTypes.subscription, { namespace: channel?.namespace }, (object) => servedSubscription(object, channel?.name));
     }
+    if (withSources) this.#sources = this.#watch('sources', resourceTypes.kafkaSource, {}, servedSource);
     this.#configMaps = configMaps.map((name) => this.#watch('configMaps', resourceTypes.configMap, only(name), servedConfigMap));
-    this.#all = [this.#channels, ...(this.#subscriptions === undefined ? [] : [this.#subscriptions]), ...this.#configMaps];
+    this.#all = [this.#channels, this.#subscriptions, this.#sources, ...this.#configMaps].filter((informer) => informer !== undefined);
     void Promise.all(this.#all.map((informer) => informer.synced())).then(() => this.#tellSoon());
   }
 
@@ -101,8 +110,9 @@ class WatchedResources implements ResourceSource {
     const lists = this.#lists;
     lists.channels ??= sorted(this.#channels);
     lists.subscriptions ??= sorted(this.#subscriptions).map((subscription) => ({ subscription, physicalSubscription: {}, conditions: [] }));
+    lists.sources ??= sorted(this.#sources);
     lists.configMaps ??= this.#configMaps.flatMap(sorted);
-    this.#snapshot ??= { channels: lists.channels, subscriptions: lists.subscriptions, configMaps: lists.configMaps, secrets: [], problems: [] };
+    this.#snapshot ??= { channels: lists.channels, subscriptions: lists.subscriptions, sources: lists.sources, configMaps: lists.configMaps, secrets: [], problems: [] };
     return this.#snapshot;
   }
 
@@ -115,6 +125,12 @@ class WatchedResources implements ResourceSource {
 
   isSynced(): boolean {
     return this.#all.every((informer) => informer.hasSynced());
+  }
+
+  async readSecret({ namespace, name }: ResourceName): Promise<Secret | undefined> {
+    const found = await this.#options.api.get<SecretManifest & KubernetesObject>(resourceTypes.secret, { namespace, name }).catch(refusedIsAbsent);
+    // Not its annotations: what kubectl applied last is among them.
+    return found === undefined ? undefined : parseSecret({ ...found, metadata: { namespace, name } }).secret;
   }
 
   async close(): Promise<void> {
@@ -159,6 +175,12 @@ class WatchedResources implements ResourceSource {
     if (reason === undefined && this.#lost.size === 0) log.info({}, 'resources are read from Kubernetes again');
     if (reason !== undefined && wasWell) log.warn({ kind, reason }, this.isSynced() ? 'resources cannot be read from Kubernetes; what was read before stays in force' : 'resources cannot be read from Kubernetes yet');
   }
+}
+
+/** Whoever makes the Role for a Secret may not have made it yet. */
+function refusedIsAbsent(error: unknown): undefined {
+  if (error instanceof Fault && error.code === 'KUBERNETES_REFUSED') return undefined;
+  throw error;
 }
 
 function only({ namespace, name }: ResourceName): ListOptions {

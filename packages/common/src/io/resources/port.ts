@@ -3,6 +3,8 @@
  *
  * Level-triggered: a listener gets everything there is, not what changed. Whoever listens compares with what it runs.
  */
+import type { Secret } from '../../core/resources/core-objects.ts';
+import type { ResourceName } from '../../core/resources/metadata.ts';
 import type { Resources } from '../../core/resources/resources.ts';
 
 export interface ResourceSource {
@@ -16,6 +18,12 @@ export interface ResourceSource {
   onChange(listener: (resources: Resources) => void): () => void;
   /** Whether everything was read at least once. It stays true when the source is lost later: the last state holds. */
   isSynced(): boolean;
+  /**
+   * One Secret, as it is now. Nothing tells of its changes: who needs them reads it again and again.
+   * @returns undefined where there is none, or where it may not (yet) be read
+   * @throws Fault KUBERNETES_UNAVAILABLE
+   */
+  readSecret(name: ResourceName): Promise<Secret | undefined>;
   /** Ends it. No listener is called from this moment on. */
   close(): Promise<void>;
 }
