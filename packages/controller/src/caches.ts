@@ -6,8 +6,9 @@ import { featuresConfigMap } from '@knative-kafka/common/core';
 import { channelRole, roleLabel } from './core/desired-channel-service.ts';
 import { defaultChannelConfigMap } from './core/default-channel.ts';
 import { kafkaSecretLabels } from './core/kafka-secret-choice.ts';
+import { sourceDispatcherLabels } from './core/desired-source-dispatcher.ts';
 import { componentLabel, managedBy } from './core/pod-template.ts';
-import type { ConfigMapObject, DeploymentObject, GenericChannelObject, KafkaChannelObject, SecretObject, ServiceObject, SubscriptionObject } from './core/objects.ts';
+import type { ConfigMapObject, DeploymentObject, GenericChannelObject, KafkaChannelObject, KafkaSourceObject, PodObject, SecretObject, ServiceObject, StatefulSetObject, SubscriptionObject } from './core/objects.ts';
 
 export interface Caches {
   readonly kafkaChannels: Informer<KafkaChannelObject>;
@@ -21,12 +22,24 @@ export interface Caches {
   readonly receiverServices: Informer<ServiceObject>;
   readonly configMaps: Informer<ConfigMapObject>;
   readonly customResourceDefinitions: Informer<KubernetesObject>;
+  readonly kafkaSources: Informer<KafkaSourceObject>;
+  /** The one of source dispatchers. */
+  readonly statefulSets: Informer<StatefulSetObject>;
+  /** Of source dispatchers. */
+  readonly sourcePods: Informer<PodObject>;
   kafkaSecrets(): readonly SecretObject[];
   onKafkaSecretChange(listener: (name: string) => void): void;
-  /** What has not been read yet. */
+  /** What has not been read yet, of all but the next. */
   missing(): readonly string[];
-  /** Resolves when what every reconciler needs has been read. */
+  /** Resolves when what every reconciler of channels needs has been read. */
   synced(): Promise<void>;
+  /**
+   * Whether everything has been read that is about KafkaSources. By itself, because a cluster may not have that kind, or
+   * not let us read it yet, and channels are not to wait for that.
+   */
+  hasSyncedSources(): boolean;
+  /** Resolves when it has. */
+  syncedSources(): Promise<void>;
   close(): void;
 }
 
@@ -37,7 +50,7 @@ export function startCaches(api: KubernetesApi, { systemNamespace, log }: { read
     else log.info({ resource }, 'watch whole again');
   };
   const inSystem = { namespace: systemNamespace, onTrouble };
-  const ownLabels = Object.entries(managedBy).map(([label, value]) => `${label}=${value}`).join(',');
+  const ownLabels = selectorOf(managedBy);
   const kafkaChannels = startInformer<KafkaChannelObject>(api, { type: resourceTypes.kafkaChannel, onTrouble });
   const subscriptions = startInformer<SubscriptionObject>(api, { type: resourceTypes.subscription, onTrouble });
   const channels = startInformer<GenericChannelObject>(api, { type: resourceTypes.channel, onTrouble });
@@ -56,10 +69,14 @@ export function startCaches(api: KubernetesApi, { systemNamespace, log }: { read
     // Only that it is there: their schemas are the largest objects of a cluster.
     trim: ({ apiVersion, kind, metadata: { name, resourceVersion } }) => ({ apiVersion, kind, metadata: { name, ...(resourceVersion === undefined ? {} : { resourceVersion }) } }),
   });
+  const kafkaSources = startInformer<KafkaSourceObject>(api, { type: resourceTypes.kafkaSource, onTrouble });
+  const statefulSets = startInformer<StatefulSetObject>(api, { type: resourceTypes.statefulSet, labelSelector: ownLabels, ...inSystem });
+  const sourcePods = startInformer<PodObject>(api, { type: resourceTypes.pod, labelSelector: selectorOf(sourceDispatcherLabels), ...inSystem, trim: trimPod });
   const secretsByLabel = kafkaSecretLabels.map((label) => startInformer<SecretObject>(api, { type: resourceTypes.secret, labelSelector: `${label}=true`, ...inSystem }));
 
   const needed = { kafkaChannels, channelServices, deployments, receiverServices, configMaps, ...Object.fromEntries(secretsByLabel.map((informer, index) => [`secrets${index}`, informer])) };
-  const all = [...Object.values(needed), subscriptions, channels, customResourceDefinitions];
+  const ofSources = [kafkaSources, statefulSets, sourcePods];
+  const all = [...Object.values(needed), subscriptions, channels, customResourceDefinitions, ...ofSources];
   return {
     kafkaChannels,
     subscriptions,
@@ -69,6 +86,9 @@ export function startCaches(api: KubernetesApi, { systemNamespace, log }: { read
     receiverServices,
     configMaps,
     customResourceDefinitions,
+    kafkaSources,
+    statefulSets,
+    sourcePods,
     kafkaSecrets: () => [...new Map(secretsByLabel.flatMap((informer) => informer.list()).map((secret) => [secret.metadata.name, secret])).values()],
     onKafkaSecretChange: (listener) => {
       for (const informer of secretsByLabel) informer.onChange(({ before, after }) => listener((after ?? before)!.metadata.name));
@@ -77,8 +97,23 @@ export function startCaches(api: KubernetesApi, { systemNamespace, log }: { read
     synced: async () => {
       await Promise.all(Object.values(needed).map((informer) => informer.synced()));
     },
+    hasSyncedSources: () => ofSources.every((informer) => informer.hasSynced()),
+    syncedSources: async () => {
+      await Promise.all(ofSources.map((informer) => informer.synced()));
+    },
     close: () => {
       for (const informer of all) informer.close();
     },
   };
+}
+
+function selectorOf(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels).map(([label, value]) => `${label}=${value}`).join(',');
+}
+
+/** Whether it is there, where, and whether it is Ready. */
+function trimPod({ apiVersion, kind, metadata, spec, status }: PodObject): PodObject {
+  const { nodeName } = spec ?? {};
+  const conditions = status?.conditions?.filter(({ type }) => type === 'Ready') ?? [];
+  return { apiVersion, kind, metadata, spec: nodeName === undefined ? {} : { nodeName }, status: { conditions } };
 }

@@ -1,7 +1,7 @@
 /** The controller's settings; the README's table is printed from it. */
 import { count, durationMs, json, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
 import { logLevels } from '@knative-kafka/common/io';
-import { readPodSettings } from './core/pod-settings.ts';
+import { readPodSettings, readSourcePodSettings } from './core/pod-settings.ts';
 
 const pod = { default: '{}', expects: 'a JSON object' };
 
@@ -20,9 +20,15 @@ export const settings = {
   dataPlaneLogLevel: oneOf('DATA_PLANE_LOG_LEVEL', logLevels, { default: 'info', about: 'how much receivers and dispatchers log' }),
   receiverPod: json('RECEIVER_POD', { ...pod, about: 'of the pods of receivers: replicas, logLevel, resources, env, nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName, labels, annotations, imagePullSecrets' }, (value) => readPodSettings(value, logLevels)),
   dispatcherPod: json('DISPATCHER_POD', { ...pod, about: 'the same of the pods of dispatchers' }, (value) => readPodSettings(value, logLevels)),
+  sourceDispatcherServiceAccount: text('SOURCE_DISPATCHER_SERVICE_ACCOUNT', { default: 'kafka-source-dispatcher', about: 'ServiceAccount of the dispatchers of KafkaSources' }),
+  sourceDispatcherPod: json('SOURCE_DISPATCHER_POD', { ...pod, about: 'the same of the pods of source dispatchers, without replicas' }, (value) => readSourcePodSettings(value, logLevels)),
+  podCapacity: count('POD_CAPACITY', { default: 20, max: 1000, about: 'vreplicas that one pod of the source dispatchers may hold, of all KafkaSources together' }),
+  minReplicas: count('DISPATCHERS_MIN_REPLICAS', { default: 0, min: 0, max: 1000, about: 'pods over which vreplicas are spread although fewer could hold them, so that a source of several vreplicas goes on when a pod is lost; never more than there are vreplicas' }),
+  shrinkDelayMs: durationMs('SHRINK_DELAY', { default: '60s', about: 'how long source dispatchers that are not needed stay, in case they are needed again' }),
+  podPatienceMs: durationMs('POD_PATIENCE', { default: '60s', about: 'how long a source dispatcher that is not Ready any more, or gone, keeps its vreplicas before others take them' }),
   workers: count('WORKERS', { default: 8, max: 100, about: 'resources of a kind that are worked on at a time' }),
   requestsPerSecond: count('KUBERNETES_REQUESTS_PER_SECOND', { default: 100, about: 'the most that is asked of the API server over time; twice as many at once' }),
-  deletionPatienceMs: durationMs('DELETION_PATIENCE', { default: '2m', about: 'how long the deletion of a channel waits for Kafka; what is left then is told in an Event' }),
+  deletionPatienceMs: durationMs('DELETION_PATIENCE', { default: '2m', about: 'how long the deletion of a channel or a KafkaSource waits for Kafka; what is left then is told in an Event' }),
   groupLingerMs: durationMs('GROUP_LINGER', { default: '30s', about: 'how long the consumer group of a subscriber that vanished is kept' }),
   topicRecheckMs: durationMs('TOPIC_RECHECK', { default: '5m', about: 'how often a topic that is as it should be is looked at again' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),

@@ -12,6 +12,7 @@ import type { ControllerConfig } from './config.ts';
 import { channelAnnotation } from './core/desired-dispatcher.ts';
 import { secretAnnotation } from './core/desired-receiver.ts';
 import { addressesOf, type TrackedObject } from './core/objects.ts';
+import { wantedVreplicas } from './core/placed-sources.ts';
 import type { Workloads } from './core/pod-template.ts';
 import { startControllerLoop, type ControllerLoop } from './io/controller-loop.ts';
 import { createEventRecorder } from './io/event-recorder.ts';
@@ -19,9 +20,14 @@ import { watchEventing } from './io/eventing-presence.ts';
 import { KafkaClusters } from './io/kafka-clusters.ts';
 import { startLeaderElection } from './io/leader-election.ts';
 import { createObjectTracker, type ObjectTracker } from './io/object-tracker.ts';
+import { SecretReader } from './io/secret-reader.ts';
+import { SourceClusters } from './io/source-clusters.ts';
+import { createSourceMetrics } from './io/source-metrics.ts';
+import { SourcePlacer } from './place-sources.ts';
 import { ChannelReconciler } from './reconcile-channel.ts';
 import { KafkaChannelReconciler } from './reconcile-kafka-channel.ts';
 import { createKafkaSecretReconciler } from './reconcile-kafka-secret.ts';
+import { KafkaSourceReconciler } from './reconcile-kafka-source.ts';
 import { SubscriptionReconciler } from './reconcile-subscription.ts';
 
 export interface ControllerParts {
@@ -45,10 +51,16 @@ export interface RunningController {
  */
 interface Term {
   readonly loops: Readonly<Record<ReconciledKind, ControllerLoop>>;
+  readonly placement: ControllerLoop;
   stop(): Promise<void>;
 }
 
-type ReconciledKind = 'KafkaSecret' | 'KafkaChannel' | 'Subscription' | 'Channel';
+type ReconciledKind = 'KafkaSecret' | 'KafkaChannel' | 'Subscription' | 'Channel' | 'KafkaSource';
+
+/** The key of the only thing that the loop of placement works on. */
+const allSources = 'all';
+/** Changes that come together are one reason to place anew. */
+const placeAfterMs = 20;
 
 const serviceType = { apiVersion: 'v1', kind: 'Service' } as const;
 
@@ -62,15 +74,20 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     imagePullPolicy: config.imagePullPolicy,
     receiverServiceAccount: config.receiverServiceAccount,
     dispatcherServiceAccount: config.dispatcherServiceAccount,
+    sourceDispatcherServiceAccount: config.sourceDispatcherServiceAccount,
     logLevel: config.dataPlaneLogLevel,
     receiverPod: config.receiverPod,
     dispatcherPod: config.dispatcherPod,
+    sourceDispatcherPod: config.sourceDispatcherPod,
   };
   const identity = config.podName ?? `${hostname()}_${process.pid}`;
   const recorder = createEventRecorder({ api, reportingController: 'kafka-controller', reportingInstance: identity, log });
   const { record } = recorder;
   const caches = startCaches(api, { systemNamespace, log });
-  const kafka = new KafkaClusters({ requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs, log, onChange: () => enqueueChannels() });
+  const timeouts = { requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs };
+  const kafka = new KafkaClusters({ ...timeouts, log, onChange: () => enqueueChannels() });
+  const clusters = new SourceClusters({ ...timeouts, log, onChange: (sources) => enqueue('KafkaSource', ...sources) });
+  const sourceMetrics = createSourceMetrics(registry, caches.kafkaSources);
   const eventing = watchEventing({
     api,
     namespace: config.eventingNamespace,
@@ -105,6 +122,14 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     for (const key of keys) term?.loops[kind].enqueue(key);
   };
 
+  let placing: NodeJS.Timeout | undefined;
+  const schedulePlacement = (): void => {
+    placing ??= setTimeout(() => {
+      placing = undefined;
+      term?.placement.enqueue(allSources);
+    }, placeAfterMs);
+  };
+
   const startTerm = (): Term => {
     const election = startLeaderElection({
       api: leaseApi,
@@ -123,16 +148,26 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     const kafkaChannels = new KafkaChannelReconciler({ ...parts, kafka, workloads, log, settings: config });
     const subscriptions = new SubscriptionReconciler(parts);
     const channels = new ChannelReconciler({ ...parts, systemNamespace });
+    const placer = new SourcePlacer({
+      ...parts, workloads, metrics: sourceMetrics, settings: config, onWanted: schedulePlacement,
+      onPlaced: (sources) => enqueue('KafkaSource', ...sources),
+    });
+    const sources = new KafkaSourceReconciler({ ...parts, clusters, secrets: new SecretReader(parts.api), placer, workloads, log, settings: config });
     const loops = {
       KafkaSecret: loop('kafka-secret', createKafkaSecretReconciler({ ...parts, kafka, workloads })),
       KafkaChannel: loop('kafka-channel', (key) => kafkaChannels.reconcile(key)),
       Subscription: loop('subscription', (key) => subscriptions.reconcile(key), isOurs),
       Channel: loop('channel', (key) => channels.reconcile(key), isOurs),
+      // Whoever comes before it is decided where they run is told of that decision, and comes again.
+      KafkaSource: loop('kafka-source', (key) => sources.reconcile(key), () => placer.hasDecided),
     };
+    const placement = loop('source-placement', () => placer.place(), () => caches.hasSyncedSources());
     return {
       loops,
+      placement,
       stop: async () => {
-        await Promise.all(Object.values(loops).map((each) => each.stop()));
+        await Promise.all([...Object.values(loops), placement].map((each) => each.stop()));
+        sourceMetrics.lost();
         await election.stop();
       },
     };
@@ -144,11 +179,16 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
 
   const enqueueSecrets = (): void => enqueue('KafkaSecret', ...caches.kafkaSecrets().map(({ metadata }) => metadata.name));
   const enqueueChannels = (): void => enqueue('KafkaChannel', ...keysOf(caches.kafkaChannels));
+  const enqueueSources = (): void => {
+    enqueue('KafkaSource', ...keysOf(caches.kafkaSources));
+    schedulePlacement();
+  };
   const enqueueAll = (): void => {
     enqueueSecrets();
     enqueueChannels();
     enqueue('Subscription', ...keysOf(caches.subscriptions));
     enqueue('Channel', ...keysOf(caches.channels));
+    enqueueSources();
     // What belongs to channels and Secrets that went while nobody looked.
     for (const { metadata } of [...caches.deployments.list(), ...caches.receiverServices.list()]) wakeOwner(metadata);
   };
@@ -191,18 +231,31 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     log.info({ channels: caches.kafkaChannels.list().length, subscriptions: caches.subscriptions.list().length }, 'caches are warm');
     enqueueAll();
   });
+  void caches.syncedSources().then(() => {
+    if (isStopped) return;
+    caches.kafkaSources.onChange(({ key, before, after }) => {
+      enqueue('KafkaSource', key);
+      if (before === undefined || after === undefined || wantedVreplicas(before) !== wantedVreplicas(after)) schedulePlacement();
+    });
+    caches.sourcePods.onChange(schedulePlacement);
+    caches.statefulSets.onChange(schedulePlacement);
+    log.info({ sources: caches.kafkaSources.list().length }, 'KafkaSources are read');
+    enqueueSources();
+  });
   term = startTerm();
 
   return {
     notReady: () => caches.missing(),
     stop: async () => {
       isStopped = true;
+      clearTimeout(placing);
       await term?.stop();
       await recorder.close();
       tracker.close();
       eventing.close();
       caches.close();
       kafka.close();
+      clusters.close();
     },
   };
 }

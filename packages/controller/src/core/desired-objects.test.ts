@@ -4,12 +4,14 @@ import { appliedAnnotation, isAsDesired } from './drift.ts';
 import { desiredChannelService } from './desired-channel-service.ts';
 import { desiredDispatcher, dispatcherName } from './desired-dispatcher.ts';
 import { desiredReceiver, receiverName } from './desired-receiver.ts';
+import { desiredSecretAccess } from './desired-secret-access.ts';
+import { desiredSourceDispatcher, sourceDispatcherLabels } from './desired-source-dispatcher.ts';
 import type { PodSettings } from './pod-settings.ts';
 import { desiredReplicas, replicasAnnotation, type ObservedDeployment, type Workloads } from './pod-template.ts';
 
 const workloads: Workloads = {
   systemNamespace: 'knative-eventing', clusterDomain: 'cluster.local', receiverImage: 'receiver:1', dispatcherImage: 'dispatcher:1', imagePullPolicy: 'IfNotPresent',
-  receiverServiceAccount: 'kafka-channel-receiver', dispatcherServiceAccount: 'kafka-channel-dispatcher', logLevel: 'info', receiverPod: {}, dispatcherPod: {},
+  receiverServiceAccount: 'kafka-channel-receiver', dispatcherServiceAccount: 'kafka-channel-dispatcher', sourceDispatcherServiceAccount: 'kafka-source-dispatcher', logLevel: 'info', receiverPod: {}, dispatcherPod: {}, sourceDispatcherPod: {},
 };
 const channel = { namespace: 'shop', name: 'orders', uid: 'u', generation: 1, labels: {}, annotations: {} };
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -124,5 +126,50 @@ describe('Deployments', () => {
   it('give a drain more time than it may take', () => {
     const { template } = deployment.spec as { template: { spec: { terminationGracePeriodSeconds: number } } };
     expect(template.spec.terminationGracePeriodSeconds).toBeGreaterThan(5 + 25 + 5);
+  });
+});
+
+describe('the StatefulSet of source dispatchers', () => {
+  const statefulSet = desiredSourceDispatcher(3, workloads);
+  interface PodOf { readonly metadata: { readonly labels: object }; readonly spec: { readonly serviceAccountName: string; readonly volumes?: unknown; readonly containers: readonly [{ readonly env: readonly { readonly name: string; readonly value?: string }[]; readonly resources: object; readonly volumeMounts?: unknown }] } }
+  const podOf = ({ spec }: ReturnType<typeof desiredSourceDispatcher>): PodOf => spec.template as PodOf;
+
+  it('serves sources, starts its pods together, and knows them by labels of its own', () => {
+    expect(statefulSet).toMatchObject({
+      kind: 'StatefulSet', metadata: { name: 'kafka-source-dispatcher', namespace: 'knative-eventing' },
+      spec: { replicas: 3, serviceName: 'kafka-source-dispatcher', podManagementPolicy: 'Parallel', updateStrategy: { type: 'RollingUpdate' }, selector: { matchLabels: { 'app.kubernetes.io/component': 'source-dispatcher' } } },
+    });
+    const { metadata, spec } = podOf(statefulSet);
+    expect(metadata.labels).toMatchObject({ 'app.kubernetes.io/name': 'knative-kafka', ...sourceDispatcherLabels });
+    expect(spec.serviceAccountName).toBe('kafka-source-dispatcher');
+    const [{ env, resources }] = spec.containers;
+    expect(Object.fromEntries(env.map(({ name, value }) => [name, value]))).toEqual({ SERVES: 'sources', SYSTEM_NAMESPACE: 'knative-eventing', LOG_LEVEL: 'info', DRAIN_TIMEOUT: '30s', METRICS_PORT: '9090', POD_NAME: undefined });
+    expect(resources).toEqual({ requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '1Gi' } });
+  });
+
+  it('has no Kafka Secret: sources bring their own', () => {
+    expect(podOf(statefulSet).spec.volumes).toBeUndefined();
+    expect(podOf(statefulSet).spec.containers[0].volumeMounts).toBeUndefined();
+  });
+
+  it('is not another one for its number of pods, and is for its image', () => {
+    expect(desiredSourceDispatcher(0, workloads).metadata).toEqual(statefulSet.metadata);
+    expect(isAsDesired(statefulSet, desiredSourceDispatcher(2, workloads))).toBe(false);
+    expect(desiredSourceDispatcher(3, { ...workloads, dispatcherImage: 'dispatcher:2' }).metadata).not.toEqual(statefulSet.metadata);
+  });
+
+  it('is as the installation wants it', () => {
+    const { spec } = podOf(desiredSourceDispatcher(1, { ...workloads, sourceDispatcherPod: { logLevel: 'debug', resources: { limits: { memory: '2Gi' } }, nodeSelector: { disk: 'fast' } } }));
+    expect(spec).toMatchObject({ nodeSelector: { disk: 'fast' }, containers: [{ resources: { limits: { memory: '2Gi' } } }] });
+    expect(spec.containers[0].env).toContainEqual({ name: 'LOG_LEVEL', value: 'debug' });
+  });
+});
+
+describe('access to the Secrets of a source', () => {
+  it('is to these alone, by name, for the dispatchers of sources, and goes with the source', () => {
+    const { role, roleBinding } = desiredSecretAccess(channel, ['ca', 'login'], workloads);
+    const owned = { name: 'kafka-source-u', namespace: 'shop', ownerReferences: [{ apiVersion: 'sources.knative.dev/v1', kind: 'KafkaSource', name: 'orders', uid: 'u' }] };
+    expect(role).toMatchObject({ metadata: owned, rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['ca', 'login'], verbs: ['get'] }] });
+    expect(roleBinding).toMatchObject({ metadata: owned, roleRef: { kind: 'Role', name: 'kafka-source-u' }, subjects: [{ kind: 'ServiceAccount', name: 'kafka-source-dispatcher', namespace: 'knative-eventing' }] });
   });
 });

@@ -2,7 +2,7 @@
  * The objects that the reconcilers read, as far as they read them. The API server has checked them against their schemas;
  * what a schema does not require may be absent.
  */
-import type { Address, Condition, DeliverySpec, Destination, KafkaChannelManifest, KubernetesObject, ObjectReference, PhysicalSubscription, Subscriber, SubscriptionSpec } from '@knative-kafka/common/core';
+import type { Address, Condition, DeliverySpec, Destination, KafkaChannelManifest, KafkaSourceManifest, KubernetesObject, ObjectReference, PhysicalSubscription, PodPlacement, Subscriber, SubscriptionSpec } from '@knative-kafka/common/core';
 
 /** `status.subscribers[]` of a channel. */
 export interface SubscriberStatus {
@@ -81,6 +81,38 @@ export interface ServiceObject extends KubernetesObject {
 export interface DeploymentObject extends KubernetesObject {
   readonly spec?: { readonly replicas?: number };
   readonly status?: { readonly availableReplicas?: number };
+}
+
+export interface StatefulSetObject extends KubernetesObject {
+  readonly spec?: { readonly replicas?: number };
+}
+
+export interface PodObject extends KubernetesObject {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+/** `status` of a KafkaSource. */
+export interface KafkaSourceStatus {
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly Condition[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly sinkUri?: string;
+  readonly sinkCACerts?: string;
+  readonly sinkAudience?: string;
+  readonly deadLetterSinkUri?: string;
+  readonly deadLetterSinkCACerts?: string;
+  readonly deadLetterSinkAudience?: string;
+  readonly ceAttributes?: readonly { readonly type: string; readonly source: string }[];
+  /** Vreplicas on pods that are Ready. */
+  readonly consumers?: number;
+  readonly selector?: string;
+  readonly placements?: readonly PodPlacement[];
+}
+
+export interface KafkaSourceObject extends KubernetesObject {
+  readonly spec?: KafkaSourceManifest['spec'];
+  readonly status?: KafkaSourceStatus;
 }
 
 /** `status.address` and `status.addresses` as one list, the preferred one first. */

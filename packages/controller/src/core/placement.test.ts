@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { placement, type DispatcherPod, type Placement, type PodPlacement, type SourceToPlace } from './placement.ts';
+import type { PodPlacement } from '@knative-kafka/common/core';
+import { placement, type DispatcherPod, type Placement, type SourceToPlace } from './placement.ts';
 
 const podName = (ordinal: number): string => `kafka-source-dispatcher-${ordinal}`;
 const pod = (ordinal: number, state: DispatcherPod['state'] = 'schedulable'): DispatcherPod => ({ name: podName(ordinal), state });
@@ -80,6 +81,16 @@ describe('one source', () => {
     const result = placement([source('a', wanted, before)], on, capacity);
     expect(placed(result, 'a')).toEqual(expected);
     expect(result.sources.get('a')!.waiting).toBe(wanted - sum(Object.values(expected)));
+  });
+
+  it.each<[total: number, minReplicas: number, replicas: number, placed: Counts]>([
+    [4, 3, 3, { 0: 2, 1: 1, 2: 1 }],
+    [2, 3, 2, { 0: 1, 1: 1 }],
+    [0, 3, 0, {}],
+    [50, 2, 3, { 0: 17, 1: 17, 2: 16 }],
+  ])('puts %i vreplicas with a minimum of %i pods on %i', (total, minReplicas, replicas, expected) => {
+    expect(placement([source('a', total)], [], 20, minReplicas).replicas).toBe(replicas);
+    expect(placed(placement([source('a', total)], pods(0, 1, 2), 20, minReplicas), 'a')).toEqual(expected);
   });
 
   it('lists placements by ordinal', () => {

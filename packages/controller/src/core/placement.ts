@@ -17,15 +17,10 @@
  * goes beside it. A source comes to at most as many pods as it gets vreplicas, and leaves a pod only when it shrinks,
  * or the pod goes away or is over its capacity.
  */
+import type { PodPlacement } from '@knative-kafka/common/core';
 
 /** The StatefulSet; its pods are `<this>-<ordinal>`. */
 export const sourceDispatcher = 'kafka-source-dispatcher';
-
-/** An entry of `status.placements`. */
-export interface PodPlacement {
-  readonly podName: string;
-  readonly vreplicas: number;
-}
 
 export interface SourceToPlace {
   /** Resource key; no two sources share one. */
@@ -58,8 +53,9 @@ export interface Placement {
   /** By resource key, in the order of the keys. */
   readonly sources: ReadonlyMap<string, SourcePlacement>;
   /**
-   * How many replicas the StatefulSet should have: as few as can hold everything, and one more for each unschedulable pod
-   * among them. Fewer than it has take nothing away by themselves: see `placement`.
+   * How many replicas the StatefulSet should have: as few as can hold everything, but not below the minimum while there
+   * is anything to hold, and one more for each unschedulable pod among them. Fewer than it has take nothing away by
+   * themselves: see `placement`.
    */
   readonly replicas: number;
   /** Below this many replicas a pod would go that has vreplicas: its highest ordinal in use, and 1. */
@@ -79,14 +75,16 @@ export interface Placement {
  * the pods from that ordinal on out of `pods`. Their vreplicas move to the others (there is room, provided that those
  * are schedulable); scale down when `replicasInUse` no longer needs them.
  *
- * @param capacity vreplicas that one pod may hold, of all sources together
+ * @param capacity    vreplicas that one pod may hold, of all sources together
+ * @param minReplicas pods over which vreplicas spread although fewer could hold them: a source of several vreplicas then
+ *                    goes on when one of its pods is lost
  * @throws RangeError when the capacity is no integer above 0, a source asks for something other than an integer from 0
  *                    on, or a key or a pod comes twice: a bug in the caller
  */
-export function placement(sources: readonly SourceToPlace[], pods: readonly DispatcherPod[], capacity: number): Placement {
+export function placement(sources: readonly SourceToPlace[], pods: readonly DispatcherPod[], capacity: number, minReplicas = 0): Placement {
   checkArguments(sources, pods, capacity);
   const total = sources.reduce((sum, { vreplicas }) => sum + vreplicas, 0);
-  const replicas = replicasFor(Math.ceil(total / capacity), pods);
+  const replicas = replicasFor(Math.max(Math.ceil(total / capacity), Math.min(minReplicas, total)), pods);
   const places = placesOf(pods, capacity, replicas);
   const placeNamed = new Map(places.map((place) => [place.name, place]));
   const shares = [...sources].sort((a, b) => (a.key < b.key ? -1 : 1)).map((source) => keptShare(source, placeNamed, capacity));
@@ -136,7 +134,7 @@ function checkArguments(sources: readonly SourceToPlace[], pods: readonly Dispat
 const podNames = new RegExp(`^${sourceDispatcher}-(0|[1-9]\\d*)$`);
 
 /** @returns undefined for a pod that is not the StatefulSet's */
-function ordinalOf(podName: string): number | undefined {
+export function ordinalOf(podName: string): number | undefined {
   const ordinal = podNames.exec(podName)?.[1];
   return ordinal === undefined ? undefined : Number(ordinal);
 }

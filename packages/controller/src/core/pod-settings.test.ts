@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readPodSettings } from './pod-settings.ts';
+import { readPodSettings, readSourcePodSettings } from './pod-settings.ts';
 
 const read = (value: unknown) => readPodSettings(value, ['info', 'debug']);
 
@@ -25,6 +25,7 @@ describe('settings of pods', () => {
     [{ resources: { limits: { memory: '1 GB' } } }, 'resources.limits.memory: expected a quantity such as 100m or 512Mi'],
     [{ env: [{ value: 'hidden' }] }, 'env[0].name: is required'],
     [{ env: [{ name: 'A' }, { name: 'KAFKA_SECRET', value: 'x' }] }, 'env[1].name: KAFKA_SECRET is set by the controller'],
+    [{ env: [{ name: 'SERVES', value: 'channels' }] }, 'env[0].name: SERVES is set by the controller'],
     [{ env: { A: 'b' } }, 'env: expected a list'],
     [{ nodeSelector: { a: 1 } }, 'nodeSelector.a: expected text'],
     [{ tolerations: ['all'] }, 'tolerations[0]: expected an object'],
@@ -39,5 +40,11 @@ describe('settings of pods', () => {
     const outcome = read({ replicas: 0, constructor: 1, env: [{ name: 'A', value: 1, more: 'hidden' }] });
     expect('problems' in outcome && outcome.problems.map((problem) => problem.split(':')[0])).toEqual(['replicas', 'constructor', 'env[0].value', 'env[0].more']);
     expect(JSON.stringify(outcome)).not.toContain('hidden');
+  });
+
+  it('of source dispatchers are the same, without replicas', () => {
+    expect(readSourcePodSettings({ logLevel: 'debug' }, ['debug'])).toEqual({ value: { logLevel: 'debug' } });
+    expect(readSourcePodSettings({ replicas: 2 }, [])).toMatchObject({ problems: [expect.stringContaining('replicas: is decided by the controller')] });
+    expect(readSourcePodSettings([], [])).toEqual({ problems: ['expected a JSON object'] });
   });
 });

@@ -22,7 +22,7 @@ export interface Resources {
 }
 
 export interface PodSettings {
-  /** Of a new Deployment; default 1. */
+  /** Of a new Deployment; default 1. Not of the StatefulSet of source dispatchers. */
   readonly replicas?: number;
   readonly logLevel?: string;
   /** Quantities in their canonical form. Instead of the defaults, not beside them. */
@@ -41,7 +41,7 @@ export interface PodSettings {
 }
 
 /** What ties a pod to its place; with another value it would serve something else, or nothing. */
-const ownVariables = ['CHANNEL', 'CLUSTER_DOMAIN', 'HTTP_PORT', 'KAFKA_BROKERS', 'KAFKA_SECRET', 'KAFKA_SECRET_DIR', 'KUBECONFIG', 'METRICS_PORT', 'POD_NAME', 'RESOURCES_DIR', 'SYSTEM_NAMESPACE'];
+const ownVariables = ['CHANNEL', 'CLUSTER_DOMAIN', 'HTTP_PORT', 'KAFKA_BROKERS', 'KAFKA_SECRET', 'KAFKA_SECRET_DIR', 'KUBECONFIG', 'METRICS_PORT', 'POD_NAME', 'RESOURCES_DIR', 'SERVES', 'SYSTEM_NAMESPACE'];
 /** By which pods are found. */
 const ownLabelPrefixes = ['app.kubernetes.io/', 'kafka.eventing.knative.dev/'];
 const maxReplicas = 100;
@@ -75,6 +75,12 @@ export function readPodSettings(value: unknown, logLevels: readonly string[]): {
   };
   const problems = fieldsOf(checks)(value).map(([path, problem]) => `${path.slice(1)}: ${problem}`);
   return problems.length > 0 ? { problems } : { value: canonical(value) };
+}
+
+/** Reads `SOURCE_DISPATCHER_POD`: the same without `replicas`, which follow from what is placed. */
+export function readSourcePodSettings(value: unknown, logLevels: readonly string[]): ReturnType<typeof readPodSettings> {
+  if (isObject(value) && value['replicas'] !== undefined) return { problems: ['replicas: is decided by the controller; DISPATCHERS_MIN_REPLICAS says how many there are at least'] };
+  return readPodSettings(value, logLevels);
 }
 
 function isObject(value: unknown): value is Fields {

@@ -1,6 +1,6 @@
 /**
  * What the pods of receivers and dispatchers have in common: a container that may do next to nothing, its Kafka Secret
- * as files, probes, and time to drain.
+ * as files where it has one, probes, and time to drain.
  */
 
 import type { EnvVar, PodSettings, Resources } from './pod-settings.ts';
@@ -14,17 +14,19 @@ export interface Workloads {
   readonly imagePullPolicy: string;
   readonly receiverServiceAccount: string;
   readonly dispatcherServiceAccount: string;
-  /** Where neither of the next two says another one. */
+  readonly sourceDispatcherServiceAccount: string;
+  /** Where none of the next three says another one. */
   readonly logLevel: string;
   readonly receiverPod: PodSettings;
   readonly dispatcherPod: PodSettings;
+  readonly sourceDispatcherPod: PodSettings;
 }
 
 /** Label of everything here, and of what it is. */
 export const componentLabel = 'app.kubernetes.io/component';
 export const managedBy = { 'app.kubernetes.io/managed-by': 'kafka-controller' } as const;
 
-export function labelsOf(component: 'channel-receiver' | 'dispatcher'): Readonly<Record<string, string>> {
+export function labelsOf(component: 'channel-receiver' | 'dispatcher' | 'source-dispatcher'): Readonly<Record<string, string>> {
   return { 'app.kubernetes.io/name': 'knative-kafka', 'app.kubernetes.io/part-of': 'knative-kafka', [componentLabel]: component, ...managedBy };
 }
 
@@ -36,7 +38,7 @@ const terminationGracePeriodSeconds = 60;
 
 export interface PodOptions {
   readonly labels: Readonly<Record<string, string>>;
-  /** Labels by which its Deployment finds its pods. */
+  /** Labels by which its Deployment, or its StatefulSet, finds its pods. */
   readonly selector: Readonly<Record<string, string>>;
   readonly serviceAccountName: string;
   readonly container: string;
@@ -46,17 +48,18 @@ export interface PodOptions {
   /** Whether the pod is told its own name. */
   readonly hasPodName?: boolean;
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
-  readonly kafkaSecret: string;
+  /** None where the pod reads its Secrets through the API server. */
+  readonly kafkaSecret?: string;
   /** Where the settings say nothing. */
   readonly resources: Resources;
   /** What the installation wants. */
   readonly settings: PodSettings;
 }
 
-/** `spec.template` of a Deployment. */
+/** `spec.template` of a Deployment or a StatefulSet. */
 export function podTemplate(options: PodOptions): object {
-  const { settings, selector } = options;
-  const env = { ...options.env, METRICS_PORT: String(metricsPort), KAFKA_SECRET_DIR: secretFolder, KAFKA_SECRET: options.kafkaSecret };
+  const { settings, selector, kafkaSecret } = options;
+  const env = { ...options.env, METRICS_PORT: String(metricsPort), ...(kafkaSecret === undefined ? {} : { KAFKA_SECRET_DIR: secretFolder, KAFKA_SECRET: kafkaSecret }) };
   const ownEnv = [
     ...Object.entries(env).map(([name, value]) => ({ name, value })),
     ...(options.hasPodName === true ? [{ name: 'POD_NAME', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.name' } } }] : []),
@@ -81,10 +84,10 @@ export function podTemplate(options: PodOptions): object {
           startupProbe: { httpGet: { path: '/healthz', port: 'metrics' }, periodSeconds: 1, failureThreshold: 60 },
           resources: settings.resources ?? options.resources,
           securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
-          volumeMounts: [{ name: 'kafka-secret', mountPath: secretFolder, readOnly: true }],
+          ...(kafkaSecret === undefined ? {} : { volumeMounts: [{ name: 'kafka-secret', mountPath: secretFolder, readOnly: true }] }),
         },
       ],
-      volumes: [{ name: 'kafka-secret', secret: { secretName: options.kafkaSecret } }],
+      ...(kafkaSecret === undefined ? {} : { volumes: [{ name: 'kafka-secret', secret: { secretName: kafkaSecret } }] }),
     },
   };
 }
