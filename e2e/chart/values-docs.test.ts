@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
-import { readmePage, readValues, schemaPage } from './generate-chart-pages.ts';
+import { readmePage, readValues, schemaPage, vreplicasPage } from './generate-chart-pages.ts';
+import { drawPicture, podsOf } from './vreplica-pictures.ts';
 import { describedSchema, documentedValues, schemaPaths, valuesTable, type SchemaNode } from './values-docs.ts';
 
 const example = `
@@ -58,5 +59,25 @@ describe('the chart', () => {
       ...Object.entries(node.properties ?? {}).flatMap(([key, child]) => open(child, `${path}.${key}`)),
     ];
     expect(open(JSON.parse(readFileSync(schemaPage().file, 'utf8')) as SchemaNode, '')).toEqual([]);
+  });
+});
+
+describe('docs/VREPLICAS.md', () => {
+  it('shows what the placement of vreplicas answers (npm run generate)', () => {
+    const { current, wanted } = vreplicasPage();
+    expect(current).toBe(wanted);
+  });
+
+  it('draws a pod for each that has vreplicas, with its share of the partitions', () => {
+    expect(podsOf(25, 20).map(({ vreplicas }) => vreplicas)).toEqual([13, 12]);
+    expect(podsOf(4, 1).map(({ name, vreplicas }) => [name, vreplicas])).toEqual([0, 1, 2, 3].map((ordinal) => [`kafka-source-dispatcher-${ordinal}`, 1]));
+    expect(drawPicture({ partitions: 3, consumers: 3, capacity: 2, maxPollRecords: 10 }).split('\n')).toEqual([
+      '                   ┌─ kafka-source-dispatcher-0 ──────────┐',
+      'partition 0  ──┬──▶│ 1 Kafka consumer   vreplicas: ■ ■    ├──▶ sink: 2 × 10 events/s at most',
+      'partition 1  ──┘   └──────────────────────────────────────┘',
+      '                   ┌─ kafka-source-dispatcher-1 ──────────┐',
+      'partition 2  ─────▶│ 1 Kafka consumer   vreplicas: ■      ├──▶ sink: 1 × 10 events/s at most',
+      '                   └──────────────────────────────────────┘',
+    ]);
   });
 });

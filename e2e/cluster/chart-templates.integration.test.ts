@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { parseKafkaSecret, readSettings } from '@knative-kafka/common/core';
+import { parseKafkaSecret, readFeatures, readSettings, readSourceDataPlane, type ConfigMap } from '@knative-kafka/common/core';
 import { controllerSettings } from '@knative-kafka/controller';
 import { ensureKubernetes } from '@knative-kafka/local-cluster';
 import { chart, rbacPage, readValues } from '../chart/generate-chart-pages.ts';
@@ -52,6 +52,10 @@ const secretData = (key: string) => (objects: Objects) => {
   return text === undefined ? undefined : Buffer.from(text, 'base64').toString();
 };
 
+const isConfigMap = (object: RenderedObject): object is RenderedObject & ConfigMap => object.kind === 'ConfigMap';
+/** Also beside Knative Eventing, which has the others. */
+const ourDefinitions = ['kafkachannels.messaging.knative.dev', 'kafkasources.sources.knative.dev'];
+
 const constraint = { maxSkew: 2, topologyKey: 'rack', whenUnsatisfiable: 'DoNotSchedule' };
 const toleration = { key: 'kafka', operator: 'Exists', effect: 'NoSchedule' };
 const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } } };
@@ -60,14 +64,21 @@ const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 const brokers = { kafka: { brokers: 'kafka:9092' } };
 
-/** What receivers and dispatchers have in common. */
-function podRows(component: 'receiver' | 'dispatcher', repository: string, account: string): readonly Row[] {
+/** What receivers and dispatchers of channels have in common. */
+function deploymentRows(component: 'receiver' | 'dispatcher', repository: string, account: string): readonly Row[] {
   const [image, pod] = component === 'receiver' ? (['receiverImage', 'receiverPod'] as const) : (['dispatcherImage', 'dispatcherPod'] as const);
+  return [
+    { path: `${component}.image.repository`, value: 'mine/image', pick: setting(image), expected: 'mine/image:0.1.0' },
+    { path: `${component}.image.tag`, value: '9.9', pick: setting(image), expected: `${repository}:9.9` },
+    { path: `${component}.image.digest`, value: digest, pick: setting(image), expected: `${repository}@${digest}` },
+    { path: `${component}.replicas`, value: 7, pick: setting(pod, 'replicas'), expected: 7 },
+    ...podRows(component, pod, account),
+  ];
+}
+
+/** What all pods have in common that the controller makes. */
+function podRows(section: string, pod: 'receiverPod' | 'dispatcherPod' | 'sourceDispatcherPod', account: string): readonly Row[] {
   const rows: readonly (readonly [string, unknown, (objects: Objects) => unknown, unknown])[] = [
-    ['image.repository', 'mine/image', setting(image), 'mine/image:0.1.0'],
-    ['image.tag', '9.9', setting(image), `${repository}:9.9`],
-    ['image.digest', digest, setting(image), `${repository}@${digest}`],
-    ['replicas', 7, setting(pod, 'replicas'), 7],
     ['logLevel', 'debug', setting(pod, 'logLevel'), 'debug'],
     ['resources', { limits: { memory: '2048Mi' } }, setting(pod, 'resources.limits.memory'), '2Gi'],
     ['env', [{ name: 'QUEUE_LIMIT', value: '1MiB' }], setting(pod, 'env'), [{ name: 'QUEUE_LIMIT', value: '1MiB' }]],
@@ -80,16 +91,16 @@ function podRows(component: 'receiver' | 'dispatcher', repository: string, accou
     ['podAnnotations', { note: 'x' }, setting(pod, 'annotations'), { note: 'x' }],
     ['serviceAccount.annotations', { role: 'x' }, of('ServiceAccount', account, 'metadata.annotations.role'), 'x'],
   ];
-  return rows.map(([path, value, pick, expected]) => ({ path: `${component}.${path}`, value, pick, expected }));
+  return rows.map(([path, value, pick, expected]) => ({ path: `${section}.${path}`, value, pick, expected }));
 }
 
 const rows: readonly Row[] = [
   { path: 'image.registry', value: 'registry.example.com:5000/team', pick: (objects) => [at(find(objects, 'Deployment', 'kafka-controller'), 'spec.template.spec.containers.0.image'), at(find(objects, 'Pod', 'knative-kafka-smoke-test'), 'spec.containers.0.image'), setting('receiverImage')(objects), setting('dispatcherImage')(objects)], expected: ['controller', 'controller', 'channel-receiver', 'dispatcher'].map((name) => `registry.example.com:5000/team/knative-kafka/${name}:0.1.0`) },
   { path: 'image.pullPolicy', value: 'Always', pick: (objects) => [controllerPod('spec.containers.0.imagePullPolicy')(objects), of('Pod', 'knative-kafka-smoke-test', 'spec.containers.0.imagePullPolicy')(objects), setting('imagePullPolicy')(objects)], expected: ['Always', 'Always', 'Always'] },
-  { path: 'imagePullSecrets', value: [{ name: 'pull' }], pick: (objects) => [controllerPod('spec.imagePullSecrets')(objects), of('Pod', 'knative-kafka-smoke-test', 'spec.imagePullSecrets')(objects), setting('receiverPod', 'imagePullSecrets')(objects), setting('dispatcherPod', 'imagePullSecrets')(objects)], expected: Array(4).fill([{ name: 'pull' }]) },
+  { path: 'imagePullSecrets', value: [{ name: 'pull' }], pick: (objects) => [controllerPod('spec.imagePullSecrets')(objects), of('Pod', 'knative-kafka-smoke-test', 'spec.imagePullSecrets')(objects), setting('receiverPod', 'imagePullSecrets')(objects), setting('dispatcherPod', 'imagePullSecrets')(objects), setting('sourceDispatcherPod', 'imagePullSecrets')(objects)], expected: Array(5).fill([{ name: 'pull' }]) },
   { path: 'clusterDomain', value: 'corp.example', pick: setting('clusterDomain'), expected: 'corp.example' },
-  { path: 'commonLabels', value: { team: 'blue' }, pick: (objects) => [objects.every(({ metadata }) => metadata.labels?.['team'] === 'blue'), setting('receiverPod', 'labels.team')(objects), setting('dispatcherPod', 'labels.team')(objects), controllerPod('metadata.labels.team')(objects)], expected: [true, 'blue', 'blue', 'blue'] },
-  { path: 'commonAnnotations', value: { note: 'x' }, pick: (objects) => [objects.every(({ metadata }) => metadata.annotations?.['note'] === 'x'), setting('receiverPod', 'annotations.note')(objects), setting('dispatcherPod', 'annotations.note')(objects), controllerPod('metadata.annotations.note')(objects)], expected: [true, 'x', 'x', 'x'] },
+  { path: 'commonLabels', value: { team: 'blue' }, pick: (objects) => [objects.every(({ metadata }) => metadata.labels?.['team'] === 'blue'), setting('receiverPod', 'labels.team')(objects), setting('dispatcherPod', 'labels.team')(objects), setting('sourceDispatcherPod', 'labels.team')(objects), controllerPod('metadata.labels.team')(objects)], expected: [true, 'blue', 'blue', 'blue', 'blue'] },
+  { path: 'commonAnnotations', value: { note: 'x' }, pick: (objects) => [objects.every(({ metadata }) => metadata.annotations?.['note'] === 'x'), setting('receiverPod', 'annotations.note')(objects), setting('dispatcherPod', 'annotations.note')(objects), setting('sourceDispatcherPod', 'annotations.note')(objects), controllerPod('metadata.annotations.note')(objects)], expected: [true, 'x', 'x', 'x', 'x'] },
 
   { path: 'kafka.brokers', value: 'a:9092,b:9092', pick: secretData('brokers'), expected: 'a:9092,b:9092' },
   { path: 'kafka.protocol', value: 'SASL_SSL', also: brokers, pick: secretData('protocol'), expected: 'SASL_SSL' },
@@ -104,10 +115,11 @@ const rows: readonly Row[] = [
 
   { path: 'features.deadLetterTopic', value: 'enabled', pick: of('ConfigMap', 'config-kafka-features', 'data.dead-letter-topic'), expected: 'enabled' },
   { path: 'features.channelsTopicTemplate', value: '{{ .Namespace }}.{{ .Name }}', pick: of('ConfigMap', 'config-kafka-features', 'data.channels-topic-template'), expected: '{{ .Namespace }}.{{ .Name }}' },
+  { path: 'features.rateLimiter', value: 'enabled', pick: (objects) => readFeatures(objects.filter(isConfigMap), 'knative-eventing').isRateLimiterEnabled, expected: true },
   { path: 'crds.install', value: false, pick: (objects) => objects.filter(({ kind }) => kind === 'CustomResourceDefinition').length, expected: 0 },
   // null takes out what is there; without it nothing is said about a webhook.
-  { path: 'crds.adopt', value: true, pick: of('CustomResourceDefinition', 'kafkachannels.messaging.knative.dev', 'spec.conversion.webhook'), expected: null },
-  { path: 'knativeEventing.installed', value: true, pick: (objects) => [objects.filter(({ kind }) => kind === 'CustomResourceDefinition').map(({ metadata }) => metadata.name), of('ClusterRole', 'addressable-resolver')(objects), of('ClusterRoleBinding', 'kafka-controller-channelable-manipulator')(objects)], expected: [['kafkachannels.messaging.knative.dev'], false, false] },
+  { path: 'crds.adopt', value: true, pick: (objects) => ourDefinitions.map((name) => of('CustomResourceDefinition', name, 'spec.conversion.webhook')(objects)), expected: [null, null] },
+  { path: 'knativeEventing.installed', value: true, pick: (objects) => [objects.filter(({ kind }) => kind === 'CustomResourceDefinition').map(({ metadata }) => metadata.name), of('ClusterRole', 'addressable-resolver')(objects), of('ClusterRoleBinding', 'kafka-controller-channelable-manipulator')(objects)], expected: [ourDefinitions, false, false] },
   { path: 'knativeEventing.namespace', value: 'eventing', pick: (objects) => [setting('eventingNamespace')(objects), of('ClusterRole', 'kafka-controller-knative-eventing-observer')(objects)], expected: ['eventing', true] },
   { path: 'subscribersGuard.enabled', value: false, pick: (objects) => objects.filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy')).length, expected: 0 },
   { path: 'subscribersGuard.allowed', value: ['me'], pick: of('ValidatingAdmissionPolicy', 'channel-subscribers.messaging.knative.dev', 'spec.variables.0.expression'), expected: "['system:serviceaccount:knative-eventing:kafka-controller', 'system:serviceaccount:knative-eventing:eventing-controller', 'me']" },
@@ -130,17 +142,24 @@ const rows: readonly Row[] = [
   { path: 'controller.podDisruptionBudget.enabled', value: false, pick: of('PodDisruptionBudget', 'kafka-controller'), expected: false },
   { path: 'controller.podDisruptionBudget.maxUnavailable', value: '50%', pick: of('PodDisruptionBudget', 'kafka-controller', 'spec.maxUnavailable'), expected: '50%' },
 
-  ...podRows('receiver', 'knative-kafka/channel-receiver', 'kafka-channel-receiver'),
+  ...deploymentRows('receiver', 'knative-kafka/channel-receiver', 'kafka-channel-receiver'),
   { path: 'receiver.podDisruptionBudget.enabled', value: false, pick: of('PodDisruptionBudget', 'kafka-channel-receiver'), expected: false },
   { path: 'receiver.podDisruptionBudget.maxUnavailable', value: 2, pick: of('PodDisruptionBudget', 'kafka-channel-receiver', 'spec.maxUnavailable'), expected: 2 },
   { path: 'receiver.autoscaling.enabled', value: true, pick: of('HorizontalPodAutoscaler', 'kafka-channel-receiver', 'spec.scaleTargetRef'), expected: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'kafka-channel-receiver' } },
   ...([['minReplicas', 3, 'spec.minReplicas'], ['maxReplicas', 30, 'spec.maxReplicas'], ['targetCPUUtilizationPercentage', 50, 'spec.metrics.0.resource.target.averageUtilization'], ['behavior', { scaleDown: { stabilizationWindowSeconds: 60 } }, 'spec.behavior']] as const)
     .map(([name, value, path]): Row => ({ path: `receiver.autoscaling.${name}`, value, also: { receiver: { autoscaling: { enabled: true } } }, pick: of('HorizontalPodAutoscaler', 'kafka-channel-receiver', path), expected: value })),
-  ...podRows('dispatcher', 'knative-kafka/dispatcher', 'kafka-channel-dispatcher'),
+  ...deploymentRows('dispatcher', 'knative-kafka/dispatcher', 'kafka-channel-dispatcher'),
+
+  { path: 'sources.podCapacity', value: 1, pick: setting('podCapacity'), expected: 1 },
+  { path: 'sources.minReplicas', value: 3, pick: setting('minReplicas'), expected: 3 },
+  { path: 'sources.maxPollRecords', value: 70, pick: (objects) => readSourceDataPlane(objects.filter(isConfigMap), 'knative-eventing'), expected: { maxPollRecords: 70, problems: [] } },
+  ...podRows('sources', 'sourceDispatcherPod', 'kafka-source-dispatcher'),
+  { path: 'sources.podDisruptionBudget.enabled', value: false, pick: of('PodDisruptionBudget', 'kafka-source-dispatcher'), expected: false },
+  { path: 'sources.podDisruptionBudget.maxUnavailable', value: 2, pick: of('PodDisruptionBudget', 'kafka-source-dispatcher', 'spec.maxUnavailable'), expected: 2 },
 
   { path: 'networkPolicy.enabled', value: false, pick: (objects) => objects.filter(({ kind }) => kind === 'NetworkPolicy').length, expected: 0 },
   { path: 'networkPolicy.receiverFrom', value: [peer], pick: of('NetworkPolicy', 'kafka-channel-receiver', 'spec.ingress.0'), expected: { ports: [{ port: 'http' }], from: [peer] } },
-  { path: 'networkPolicy.metricsFrom', value: [peer], pick: (objects) => ['kafka-controller', 'kafka-channel-receiver', 'kafka-channel-dispatcher'].map((name) => (at(find(objects, 'NetworkPolicy', name), 'spec.ingress') as object[]).at(-1)), expected: Array(3).fill({ ports: [{ port: 'metrics' }], from: [peer] }) },
+  { path: 'networkPolicy.metricsFrom', value: [peer], pick: (objects) => ['kafka-controller', 'kafka-channel-receiver', 'kafka-channel-dispatcher', 'kafka-source-dispatcher'].map((name) => (at(find(objects, 'NetworkPolicy', name), 'spec.ingress') as object[]).at(-1)), expected: Array(4).fill({ ports: [{ port: 'metrics' }], from: [peer] }) },
   { path: 'metrics.service.enabled', value: false, pick: of('Service', 'knative-kafka-metrics'), expected: false },
   { path: 'metrics.serviceMonitor.enabled', value: true, pick: of('ServiceMonitor', 'knative-kafka-metrics', 'spec.endpoints'), expected: [{ port: 'metrics', path: '/metrics' }] },
   ...([['interval', '10s', 'spec.endpoints.0.interval'], ['scrapeTimeout', '5s', 'spec.endpoints.0.scrapeTimeout'], ['labels', { release: 'prometheus' }, 'metadata.labels']] as const)
@@ -173,6 +192,10 @@ describe('values', () => {
     ['kafka.brokers', 'kafka', "at '/kafka/brokers'"],
     ['kafka.protocol', 'TLS', "at '/kafka/protocol': value must be one of"],
     ['commonLabels', { 'app.kubernetes.io/name': 'x' }, "at '/commonLabels'"],
+    ['sources.podCapacity', 0, "at '/sources/podCapacity'"],
+    ['sources.replicas', 2, "at '/sources': additional properties 'replicas' not allowed"],
+    ['sources.maxPollRecords', 0.5, "at '/sources/maxPollRecords'"],
+    ['features.rateLimiter', 'on', "at '/features/rateLimiter': value must be one of"],
     ['metrics.serviceMonitor.interval', 'often', "at '/metrics/serviceMonitor/interval'"],
     ['networkPolicy.metricsFrom', [{}], "at '/networkPolicy/metricsFrom/0'"],
     ['knativeEventing.installed', 'maybe', "at '/knativeEventing/installed'"],
@@ -214,13 +237,13 @@ describe('the chart', () => {
 
   it('brings the definitions of files/crds as they are, to be kept', () => {
     const files = readdirSync(join(chart, 'files/crds'));
-    expect(files.length).toBeGreaterThan(2);
+    expect(files.length).toBeGreaterThan(3);
     for (const file of files) {
       const source = parse(readFileSync(join(chart, 'files/crds', file), 'utf8')) as RenderedObject;
       const rendered = find(defaults, 'CustomResourceDefinition', source.metadata.name);
       expect(rendered?.['spec']).toEqual(source['spec']);
       expect(rendered?.metadata.labels).toMatchObject(source.metadata.labels ?? {});
-      expect(rendered?.metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+      expect(rendered?.metadata.annotations).toEqual({ ...source.metadata.annotations, 'helm.sh/resource-policy': 'keep' });
     }
   });
 

@@ -34,7 +34,7 @@ async function get(cluster: KubernetesCluster, kind: string, name: string, names
 }
 
 const kinds = [
-  'serviceaccounts', 'secrets', 'configmaps', 'services', 'deployments', 'pods', 'poddisruptionbudgets', 'horizontalpodautoscalers', 'networkpolicies', 'roles', 'rolebindings', 'clusterroles',
+  'serviceaccounts', 'secrets', 'configmaps', 'services', 'deployments', 'statefulsets', 'pods', 'poddisruptionbudgets', 'horizontalpodautoscalers', 'networkpolicies', 'roles', 'rolebindings', 'clusterroles',
   'clusterrolebindings', 'validatingadmissionpolicies', 'validatingadmissionpolicybindings', 'customresourcedefinitions',
 ];
 
@@ -46,6 +46,7 @@ async function everything(cluster: KubernetesCluster): Promise<readonly string[]
 
 const sharedRoles = ['addressable-resolver', 'channel-addressable-resolver', 'channelable-manipulator', 'service-addressable-resolver'];
 const definition = (plural: string) => `${plural}.messaging.knative.dev`;
+const sources = 'kafkasources.sources.knative.dev';
 const kafkaChannel = (name: string, apiVersion = 'messaging.knative.dev/v1') => JSON.stringify({ apiVersion, kind: 'KafkaChannel', metadata: { name, namespace: 'default' }, spec: {} });
 
 describe('on a cluster without Knative Eventing', () => {
@@ -132,7 +133,7 @@ describe('on a cluster without Knative Eventing', () => {
   });
 
   it('changes nothing by an upgrade to what is there', async () => {
-    const names = ['deployment/kafka-controller', 'clusterrole/kafka-controller', `crd/${definition('kafkachannels')}`, 'secret/kafka-cluster', 'configmap/config-kafka-features', 'validatingadmissionpolicy/channel-subscribers.messaging.knative.dev'];
+    const names = ['deployment/kafka-controller', 'clusterrole/kafka-controller', `crd/${definition('kafkachannels')}`, `crd/${sources}`, 'secret/kafka-cluster', 'configmap/config-kafka-features', 'configmap/config-kafka-source-data-plane', 'validatingadmissionpolicy/channel-subscribers.messaging.knative.dev'];
     const generations = async () => kubectl(cluster(), ['get', ...names, ...inRelease, '-o', 'jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.data} {.rules}{"\\n"}{end}']);
     const earlier = await generations();
     await helm(cluster(), ['upgrade', release, chart, ...inRelease, '--reuse-values']);
@@ -159,6 +160,45 @@ describe('on a cluster without Knative Eventing', () => {
     expect(await shortNames()).toEqual(['kc']);
   });
 
+  describe('what was changed in the cluster', () => {
+    const upgrade = async (...args: readonly string[]) => helm(cluster(), ['upgrade', release, chart, ...inRelease, ...args]);
+    const podCapacity = async () => (at(await get(cluster(), 'deployment', 'kafka-controller', namespace), 'spec.template.spec.containers.0.env') as { name: string; value?: string }[]).find(({ name }) => name === 'POD_CAPACITY')?.value;
+    const features = async () => at(await get(cluster(), 'configmap', 'config-kafka-features', namespace), 'data') as Record<string, string>;
+    const consumers = async () => at(await get(cluster(), 'configmap', 'config-kafka-source-data-plane', namespace), 'data') as Record<string, string>;
+    const properties = 'config-kafka-source-consumer.properties';
+    const toOtherValues = ['sources.podCapacity=5', 'sources.maxPollRecords=70', 'features.rateLimiter=enabled'].flatMap((value) => ['--set', value]);
+
+    it.each([['--server-side=true', '--force-conflicts'], ['--server-side=false']])('stays over an upgrade, and the notes say so: %s', async (how, ...force) => {
+      await upgrade(how, ...force, '--reset-values');
+      await kubectl(cluster(), ['set', 'env', 'deployment/kafka-controller', ...inRelease, 'POD_CAPACITY=1']);
+      await kubectl(cluster(), ['patch', 'configmap', 'config-kafka-features', ...inRelease, '--patch', JSON.stringify({ data: { 'dispatcher.rate-limiter': 'enabled', mine: 'x' } })]);
+      await kubectl(cluster(), ['patch', 'configmap', 'config-kafka-source-data-plane', ...inRelease, '--patch', JSON.stringify({ data: { [properties]: 'max.poll.records=100\n' } })]);
+      for (const times of [1, 2]) {
+        const printed = await upgrade('--set', `controller.replicas=${times}`, how);
+        expect(printed).toContain('Changed in the cluster, and therefore not as the values say:');
+        for (const line of ['dispatcher.rate-limiter in the ConfigMap config-kafka-features', `${properties} in the ConfigMap config-kafka-source-data-plane`, 'POD_CAPACITY of the Deployment kafka-controller']) expect(printed).toContain(line);
+        expect([await podCapacity(), await features(), await consumers()]).toMatchObject(['1', { 'dispatcher.rate-limiter': 'enabled', 'dead-letter-topic': 'disabled', mine: 'x' }, { [properties]: 'max.poll.records=100\n' }]);
+      }
+      await upgrade(how, ...force, ...toOtherValues);
+      expect([await podCapacity(), (await features())['dispatcher.rate-limiter'], (await consumers())[properties]]).toEqual(['5', 'enabled', expect.stringMatching(/^max\.poll\.records=70$/m)]);
+      await upgrade(how, ...force, '--reset-values');
+      expect([await podCapacity(), (await features())['dispatcher.rate-limiter'], (await consumers())[properties]]).toEqual(['20', 'disabled', expect.stringMatching(/^max\.poll\.records=50$/m)]);
+      expect(await helm(cluster(), ['get', 'notes', release, ...inRelease])).not.toContain('Changed in the cluster');
+    });
+
+    it('and then in the values too, to something else, is told as a conflict', async () => {
+      await kubectl(cluster(), ['set', 'env', 'deployment/kafka-controller', ...inRelease, 'POD_CAPACITY=1']);
+      const { code, stderr } = await cluster().helm(['upgrade', release, chart, ...inRelease, '--server-side=true', '--set', 'sources.podCapacity=5']);
+      expect(code).not.toBe(0);
+      expect(stderr).toContain('POD_CAPACITY');
+      expect(await podCapacity()).toBe('1');
+      await upgrade('--server-side=true', '--set', 'sources.podCapacity=1');
+      expect(await podCapacity()).toBe('1');
+      await upgrade('--server-side=true', '--force-conflicts', '--reset-values');
+      expect(await podCapacity()).toBe('20');
+    });
+  });
+
   it('kubectl explain has the words of the definition', async () => {
     expect((await kubectl(cluster(), ['explain', 'kafkachannel.spec.delivery.backoffDelay'])).replace(/\s+/g, ' ')).toMatch(/FIELD: backoffDelay <string> DESCRIPTION: \w+/);
   });
@@ -171,7 +211,11 @@ describe('on a cluster without Knative Eventing', () => {
     await kubectl(cluster(), ['delete', 'secret', 'theirs', ...inRelease]);
   });
 
-  it.each(['kafka-channel-receiver', 'kafka-channel-dispatcher'])('%s may write nothing and read no Secret', async (serviceAccount) => {
+  it.each([
+    ['kafka-channel-receiver', /^kafkachannels\.messaging/, /^configmaps +\[\] +\[\]/],
+    ['kafka-channel-dispatcher', /^(kafkachannels|subscriptions)\.messaging/, /^configmaps +\[\] +\[\]/],
+    ['kafka-source-dispatcher', /^kafkasources\.sources/, /^configmaps +\[\] +\[config-kafka-(features|source-data-plane)\]/],
+  ])('%s may write nothing and read no Secret', async (serviceAccount, everywhere, here) => {
     const kubeconfig = await cluster().kubeconfigFor({ namespace, serviceAccount });
     const listed = async (where: string) => (await cluster().kubectl(['auth', 'can-i', '--list', '--namespace', where], { kubeconfig })).stdout;
     // Everybody may ask who they are and what they may; and read what the API server tells about itself.
@@ -181,17 +225,48 @@ describe('on a cluster without Knative Eventing', () => {
       expect(lines.length).toBeGreaterThan(0);
       for (const line of lines) {
         expect(line).toMatch(/\[get list watch\]$/);
-        expect(line).toMatch(where === namespace ? /^(kafkachannels|subscriptions)\.messaging|^configmaps / : /^(kafkachannels|subscriptions)\.messaging/);
+        expect(line).toMatch(where === namespace ? new RegExp(`${everywhere.source}|${here.source}`) : everywhere);
       }
     }
   });
 
-  it('kafka-controller reads Secrets in the namespace of the release only', async () => {
+  it('kafka-controller lists Secrets in the namespace of the release only, and gets those that it knows by name', async () => {
     const kubeconfig = await cluster().kubeconfigFor({ namespace, serviceAccount: 'kafka-controller' });
     const ask = async (...args: readonly string[]) => (await cluster().kubectl(['auth', 'can-i', ...args], { kubeconfig })).stdout.trim();
     for (const verb of ['get', 'list', 'watch']) expect(await ask(verb, 'secrets', ...inRelease)).toBe('yes');
     for (const verb of ['create', 'update', 'patch', 'delete']) expect(await ask(verb, 'secrets', ...inRelease)).toBe('no');
-    for (const where of [['--namespace', 'default'], ['--namespace', 'kube-system'], ['--all-namespaces']]) expect(await ask('get', 'secrets', ...where)).toBe('no');
+    for (const where of [['--namespace', 'default'], ['--namespace', 'kube-system'], ['--all-namespaces']]) {
+      expect(await ask('get', 'secrets', ...where)).toBe('yes');
+      for (const verb of ['list', 'watch', 'create', 'update', 'patch', 'delete']) expect(await ask(verb, 'secrets', ...where)).toBe('no');
+    }
+  });
+
+  it('kafka-controller can let the dispatchers of sources get a Secret, and nobody do what it may not do itself', async () => {
+    const kubeconfig = await cluster().kubeconfigFor({ namespace, serviceAccount: 'kafka-controller' });
+    const grant = (verbs: readonly string[]) => {
+      const about = { namespace: 'default', name: 'of-a-source' };
+      const role = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: about, rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['kafka'], verbs }] };
+      const binding = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', metadata: about, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: about.name }, subjects: [{ kind: 'ServiceAccount', namespace, name: 'kafka-source-dispatcher' }] };
+      return cluster().kubectl(['create', '-f', '-'], { kubeconfig, input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [role, binding] }) });
+    };
+    const refused = await grant(['get', 'list']);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('is attempting to grant RBAC permissions not currently held');
+    expect(await grant(['get'])).toMatchObject({ code: 0 });
+    const ask = async (name: string) => (await cluster().kubectl(['auth', 'can-i', 'get', `secrets/${name}`, '--namespace', 'default', '--as', `system:serviceaccount:${namespace}:kafka-source-dispatcher`])).stdout.trim();
+    await waitFor('the right to get it', async () => (await ask('kafka')) === 'yes', patience);
+    expect(await ask('other')).toBe('no');
+    for (const kind of ['role', 'rolebinding']) expect(await cluster().kubectl(['delete', kind, 'of-a-source', '--namespace', 'default'], { kubeconfig })).toMatchObject({ code: 0 });
+  });
+
+  it('users of a namespace may scale KafkaSources when they may edit, and look at them when they may view', async () => {
+    for (const role of ['edit', 'view']) await kubectl(cluster(), ['create', 'rolebinding', role, '--clusterrole', role, '--user', role, '--namespace', 'default']);
+    const may = async (role: string, verb: string, subresource = '') => (await cluster().kubectl(['auth', 'can-i', verb, sources, `--subresource=${subresource}`, '--namespace', 'default', '--as', role])).stdout.trim();
+    await waitFor('the roles to be put together', async () => (await may('edit', 'patch', 'scale')) === 'yes' && (await may('view', 'list')) === 'yes', patience);
+    expect(await may('edit', 'create')).toBe('yes');
+    expect(await may('edit', 'patch', 'status')).toBe('no');
+    expect(await may('view', 'patch')).toBe('no');
+    await kubectl(cluster(), ['delete', 'rolebinding', 'edit', 'view', '--namespace', 'default']);
   });
 
   it('a second installation in the same cluster is refused by its owner\'s name', async () => {
@@ -202,9 +277,9 @@ describe('on a cluster without Knative Eventing', () => {
 
   it('leaves on uninstall exactly what the notes say, and an installation later goes on with it', async () => {
     const notes = await helm(cluster(), ['get', 'notes', release, ...inRelease]);
-    const left = [...['channels', 'kafkachannels', 'subscriptions'].map((plural) => `CustomResourceDefinition//${definition(plural)}`), ...sharedRoles.map((name) => `ClusterRole//${name}`)].sort();
+    const left = [...['channels', 'kafkachannels', 'subscriptions'].map((plural) => `CustomResourceDefinition//${definition(plural)}`), `CustomResourceDefinition//${sources}`, ...sharedRoles.map((name) => `ClusterRole//${name}`)].sort();
     for (const name of sharedRoles) expect(notes.replace(/\s+/g, ' ')).toContain(name);
-    expect(notes).toContain('the CustomResourceDefinitions *.messaging.knative.dev');
+    expect(notes).toContain(`the CustomResourceDefinitions *.messaging.knative.dev and ${sources}`);
     await helm(cluster(), ['uninstall', release, ...inRelease]);
     const difference = async () => (await everything(cluster())).filter((name) => !before.includes(name));
     await waitFor('pods to go', async () => (await difference()).every((name) => !name.startsWith('Pod/')), patience);
@@ -278,23 +353,38 @@ describe('with Knative Eventing, which comes later, in another namespace', () =>
 describe('where eventing-kafka-broker is', () => {
   const { cluster } = withCluster();
   const inRelease = ['--namespace', 'knative-eventing'];
-  const name = definition('kafkachannels');
+  const channels = definition('kafkachannels');
   const adopt = ['--set', 'crds.adopt=true', '--take-ownership', '--server-side=false'];
-
-  beforeAll(async () => {
+  /** What it has of each kind: a definition with a webhook that converts, and an object. */
+  const theirs = [
+    { name: channels, kind: 'KafkaChannel', plural: 'kafkachannels', group: 'messaging.knative.dev', object: 'orders', spec: {} },
+    { name: sources, kind: 'KafkaSource', plural: 'kafkasources', group: 'sources.knative.dev', object: 'payments', spec: { bootstrapServers: ['kafka:9092'], topics: ['payments'], consumerGroup: 'mine', consumers: 2, sink: { uri: 'http://a' } } },
+  ];
+  const define = async ({ name, kind, plural, group }: (typeof theirs)[number]) => {
     const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
-    await kubectl(cluster(), ['create', 'namespace', 'knative-eventing']);
     await kubectl(cluster(), ['apply', '-f', '-'], JSON.stringify({
       apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name },
       spec: {
-        group: 'messaging.knative.dev', scope: 'Namespaced', names: { kind: 'KafkaChannel', plural: 'kafkachannels' },
+        group, scope: 'Namespaced', names: { kind, plural },
         versions: [{ name: 'v1beta1', served: true, storage: true, schema }, { name: 'v1', served: true, storage: false, schema }],
         conversion: { strategy: 'Webhook', webhook: { conversionReviewVersions: ['v1'], clientConfig: { service: { name: 'kafka-webhook-eventing', namespace: 'knative-eventing' } } } },
       },
     }));
     await kubectl(cluster(), ['wait', '--for=condition=Established', `crd/${name}`, `--timeout=${patienceMs}ms`]);
-    await kubectl(cluster(), ['apply', '-f', '-'], kafkaChannel('orders', 'messaging.knative.dev/v1beta1'));
+  };
+
+  beforeAll(async () => {
+    await kubectl(cluster(), ['create', 'namespace', 'knative-eventing']);
+    for (const kind of theirs) {
+      await define(kind);
+      await kubectl(cluster(), ['apply', '-f', '-'], JSON.stringify({ apiVersion: `${kind.group}/v1beta1`, kind: kind.kind, metadata: { name: kind.object, namespace: 'default' }, spec: kind.spec }));
+    }
     for (const deployment of ['kafka-controller', 'kafka-webhook-eventing']) await kubectl(cluster(), ['create', 'deployment', deployment, ...inRelease, '--image=theirs']);
+    const labels = { app: 'kafka-source-dispatcher' };
+    await kubectl(cluster(), ['apply', '-f', '-'], JSON.stringify({
+      apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'kafka-source-dispatcher', namespace: 'knative-eventing' },
+      spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: 'dispatcher', image: 'theirs' }] } } },
+    }));
   });
 
   const refusal = async (...args: readonly string[]) => {
@@ -307,10 +397,10 @@ describe('where eventing-kafka-broker is', () => {
 
   it('refuses, says how to change over, and makes nothing', async () => {
     const text = await refusal();
-    expect(text).toContain(`The CustomResourceDefinition ${name} is in this cluster already, and it is not from this chart`);
+    expect(text).toContain(`The CustomResourceDefinitions ${channels} and ${sources} are in this cluster already, and they are not from this chart`);
     expect(text).toContain('--set crds.adopt=true --take-ownership --server-side=false');
     expect(text).toContain('docs/MIGRATING.md');
-    expect(removal(text)).toEqual(['delete', 'deployment/kafka-controller', 'deployment/kafka-webhook-eventing', '--namespace', 'knative-eventing']);
+    expect(removal(text)).toEqual(['delete', 'deployment/kafka-controller', 'deployment/kafka-webhook-eventing', 'statefulset/kafka-source-dispatcher', '--namespace', 'knative-eventing']);
     expect(await get(cluster(), 'serviceaccount', 'kafka-controller', 'knative-eventing')).toBeUndefined();
   });
 
@@ -318,24 +408,34 @@ describe('where eventing-kafka-broker is', () => {
     expect(await refusal(...adopt)).toContain('Parts of eventing-kafka-broker are still there');
   });
 
-  it('changes over by the commands that it prints, and the channels stay', async () => {
+  it('changes over by the commands that it prints, and channels and sources stay', async () => {
     await kubectl(cluster(), removal(await refusal(...adopt)));
-    const uid = at(await get(cluster(), 'kafkachannels.v1beta1.messaging.knative.dev', 'orders'), 'metadata.uid');
+    const objects = async (version: string) => Promise.all(theirs.map(async ({ plural, group, object }) => {
+      const { code, stdout } = await cluster().kubectl(['get', `${plural}.${version}.${group}`, object, '-n', 'default', '-o', 'json']);
+      return code === 0 ? [at(JSON.parse(stdout), 'metadata.uid'), at(JSON.parse(stdout), 'spec')] : undefined;
+    }));
+    const before = await objects('v1beta1');
     await helm(cluster(), ['install', release, chart, ...inRelease, ...adopt]);
-    const crd = await get(cluster(), 'crd', name);
-    expect(at(crd, 'spec.conversion')).toEqual({ strategy: 'None' });
-    expect(crd?.metadata.labels).toMatchObject({ 'app.kubernetes.io/name': 'knative-kafka' });
-    await waitFor('v1 without a webhook', async () => (await cluster().kubectl(['get', 'kafkachannels.v1.messaging.knative.dev', 'orders', '-n', 'default'])).code === 0, patience);
-    expect(at(await get(cluster(), 'kafkachannels.v1.messaging.knative.dev', 'orders'), 'metadata.uid')).toBe(uid);
+    for (const { name } of theirs) {
+      const crd = await get(cluster(), 'crd', name);
+      expect(at(crd, 'spec.conversion')).toEqual({ strategy: 'None' });
+      expect(crd?.metadata.labels).toMatchObject({ 'app.kubernetes.io/name': 'knative-kafka' });
+    }
+    await waitFor('v1 without a webhook', async () => (await objects('v1')).every((object) => object !== undefined), patience);
+    const after = await objects('v1');
+    expect(after.map((object) => object?.[0])).toEqual(before.map((object) => object?.[0]));
+    expect(after[1]?.[1]).toMatchObject(theirs[1]!.spec);
     await helm(cluster(), ['upgrade', release, chart, ...inRelease]);
     await helm(cluster(), ['upgrade', release, chart, ...inRelease, '--server-side=true']);
-    expect(at(await get(cluster(), 'crd', name), 'spec.conversion')).toEqual({ strategy: 'None' });
+    for (const { name } of theirs) expect(at(await get(cluster(), 'crd', name), 'spec.conversion')).toEqual({ strategy: 'None' });
   });
 
-  it('leaves the definition to whoever answers for it', async () => {
+  it.each(theirs)('refuses for $name alone, too, and leaves it to whoever answers for it', async ({ name }) => {
     await helm(cluster(), ['uninstall', release, ...inRelease]);
     await kubectl(cluster(), ['label', 'crd', name, 'app.kubernetes.io/name=somebody-else', '--overwrite']);
+    expect(await refusal()).toContain(`The CustomResourceDefinition ${name} is in this cluster already, and it is not from this chart`);
     await helm(cluster(), ['install', release, chart, ...inRelease, '--set', 'crds.install=false']);
     expect((await get(cluster(), 'crd', name))?.metadata.labels).toMatchObject({ 'app.kubernetes.io/name': 'somebody-else' });
+    await kubectl(cluster(), ['label', 'crd', name, 'app.kubernetes.io/name=knative-kafka', '--overwrite']);
   });
 });

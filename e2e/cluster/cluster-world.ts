@@ -217,6 +217,13 @@ export class ClusterWorld {
     return service;
   }
 
+  /** A dispatcher of KafkaSources, ready, with the environment of its pod. */
+  async sourceDispatcher(env: Readonly<Record<string, string>>): Promise<Service> {
+    const service = await this.#service('dispatcher', { KUBECONFIG: await this.kubeconfigOf('kafka-source-dispatcher'), SESSION_TIMEOUT: '6s', ...env });
+    await untilReady(service);
+    return service;
+  }
+
   async subscriber(options?: SubscriberOptions): Promise<Subscriber> {
     const subscriber = await Subscriber.start(options);
     this.#subscribers.push(subscriber);
@@ -254,6 +261,11 @@ export function conditionOf(object: ClusterObject | undefined, type: string): Co
 
 export function kafkaChannel(name: string, spec: ClusterSpec | null = {}, metadata: Partial<ClusterObject['metadata']> = {}): ClusterObject {
   return { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', metadata: { name, namespace: 'default', ...metadata }, spec };
+}
+
+/** Reads from the start unless told otherwise. */
+export function kafkaSource(name: string, spec: ClusterSpec): ClusterObject {
+  return { apiVersion: 'sources.knative.dev/v1', kind: 'KafkaSource', metadata: { name, namespace: 'default' }, spec: { initialOffset: 'earliest', ...spec } };
 }
 
 export function subscription(name: string, channel: string | { readonly apiVersion?: string; readonly kind: string; readonly name: string }, subscriber: object, rest: object = {}): ClusterObject {

@@ -97,12 +97,12 @@ export class Cluster {
 
   /** Removes the release, our kinds with all that is left of them, and these namespaces: the next file finds nothing. */
   async cleanUp(namespaces: readonly string[]): Promise<void> {
-    // First with the controller, which deletes their topics: the next file may want others of the same name.
-    await this.tryKubectl(['delete', 'kafkachannels', '--all', '--all-namespaces', '--timeout=30s']);
+    // First with the controller, which deletes their topics and groups: the next file may want others of the same name.
+    await this.tryKubectl(['delete', 'kafkasources,kafkachannels', '--all', '--all-namespaces', '--timeout=30s']);
     await this.tryHelm(['uninstall', release, '--wait', '--ignore-not-found']);
     const crds = (await this.kubectl(['get', 'crds', '--output', 'name'])).split('\n').filter((name) => name.endsWith('.knative.dev'));
     // Nobody is left who would take the finalizers off.
-    for (const kind of crds.filter((name) => name.endsWith('.messaging.knative.dev')).map((name) => name.slice(name.indexOf('/') + 1))) {
+    for (const kind of crds.filter((name) => /\.(messaging|sources)\.knative\.dev$/.test(name)).map((name) => name.slice(name.indexOf('/') + 1))) {
       for (const { metadata } of await this.list(kind, '--all-namespaces')) {
         await this.kubectl(['patch', kind, metadata.name, '--namespace', metadata.namespace ?? '', '--type=merge', '--patch', '{"metadata":{"finalizers":null}}']);
       }
@@ -157,6 +157,7 @@ export class Cluster {
 const derivedKinds = new Set([
   'apiservices.apiregistration.k8s.io',
   'componentstatuses',
+  'controllerrevisions.apps',
   'endpoints',
   'endpointslices.discovery.k8s.io',
   'events',

@@ -43,5 +43,5 @@ export async function collectDiagnostics(facts: ClusterFacts, about: string): Pr
 }
 
 function ourKinds(kinds: readonly string[]): string {
-  return kinds.filter((kind) => kind.endsWith('.messaging.knative.dev')).map((kind) => `${kind},`).join('');
+  return kinds.filter((kind) => /\.(messaging|sources)\.knative\.dev$/.test(kind)).map((kind) => `${kind},`).join('');
 }

@@ -74,11 +74,13 @@ describe('an installation with the defaults of the chart', () => {
     const left = async (): Promise<string[]> => [...(await cluster.inventory())].filter((object) => !before.has(object) && !object.includes('subscriber')).sort();
     const promised = [
       ...['channels', 'kafkachannels', 'subscriptions'].map((plural) => `CustomResourceDefinition ${plural}.messaging.knative.dev`),
+      'CustomResourceDefinition kafkasources.sources.knative.dev',
       ...['addressable-resolver', 'channel-addressable-resolver', 'channelable-manipulator', 'service-addressable-resolver'].map((name) => `ClusterRole ${name}`),
       `Deployment ${systemNamespace}/${dispatcher}`,
       `Lease ${systemNamespace}/kafka-controller`,
       `KafkaChannel ${orders}/${orders}`,
       `Service ${orders}/${orders}-kn-channel`,
+      `StatefulSet ${systemNamespace}/kafka-source-dispatcher`,
       `Subscription ${orders}/all`,
     ].sort();
     await waitFor('what is not promised to go', async () => (await left()).length <= promised.length, { timeoutMs: patienceMs, everyMs: 1_000 }).catch(() => undefined);

@@ -41,7 +41,7 @@ A name is that of a test file, or a part of it: install, reply, faults. All of t
   --no-install           does not install missing Debian packages, but says how to
   --keep                 leaves the cluster running after the tests, until Ctrl-C
   --use-current-cluster  a cluster of yours instead: the current context of KUBECONFIG. It must not have any CRD of
-                         messaging.knative.dev. The tests install and remove the chart there
+                         messaging.knative.dev or sources.knative.dev. The tests install and remove the chart there
     --registry HOST        where its nodes pull HOST/knative-kafka/...: npm run images -- --registry HOST pushes them
     --kafka HOST:PORT      of a Kafka that its pods reach
   --help
@@ -188,7 +188,7 @@ async function runOnCurrent({ registry, kafka }: NonNullable<Options['current']>
     await writeFile(kubeconfig, config.stdout, { mode: 0o600 });
     const crds = await runCommand(kubectl, ['get', 'crds', '--output', 'name'], { env: { KUBECONFIG: kubeconfig } });
     if (crds.code !== 0) throw new Error(`the current cluster does not answer: ${lastLines(crds.stderr, 2)}`);
-    if (/\.messaging\.knative\.dev$/m.test(crds.stdout)) throw new Error('the current cluster has CRDs of messaging.knative.dev, which these tests would remove: take another one');
+    if (/\.(messaging|sources)\.knative\.dev$/m.test(crds.stdout)) throw new Error('the current cluster has CRDs of messaging.knative.dev or sources.knative.dev, which these tests would remove: take another one');
     const facts: ClusterFacts = { kubeconfig, kubectl, helm: join(programs, 'helm'), kafka, registry, nodeImage: base ?? usualBase, control: '', failures, logs: [] };
     return await runTests(facts, tests, (line) => terminal.print(line));
   } finally {

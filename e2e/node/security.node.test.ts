@@ -37,7 +37,7 @@ Promise.all(${JSON.stringify(paths)}.map(statusOf)).then((statuses) => console.l
 
 describe('the pods of an installation', () => {
   const cluster = new Cluster();
-  const components = ['kafka-controller', 'channel-receiver', 'dispatcher'] as const satisfies readonly Component[];
+  const components = ['kafka-controller', 'channel-receiver', 'dispatcher', 'source-dispatcher'] as const satisfies readonly Component[];
   let subscriber: Subscriber;
   let id = 0;
 
@@ -46,8 +46,14 @@ describe('the pods of an installation', () => {
     await cluster.createNamespace(orders);
     await cluster.install();
     subscriber = await Subscriber.start(cluster, orders);
-    await subscriber.answerWith({ status: 400 });
+    await subscriber.answerWith({ path: '/from-source', status: 202 }, { status: 400 });
     await applyUntilReady(cluster, kafkaChannel(orders), subscription('refused', orders, { subscriber: { uri: subscriber.url }, delivery: { retry: 0 } }));
+    await applyUntilReady(cluster, {
+      apiVersion: 'sources.knative.dev/v1',
+      kind: 'KafkaSource',
+      metadata: { name: 'same-topic', namespace: orders },
+      spec: { bootstrapServers: cluster.facts.kafka.split(','), topics: [`knative-messaging-kafka.${orders}.${orders}`], sink: { uri: subscriber.at('/from-source') } },
+    });
     await cluster.kubectl(['wait', '--for=condition=DispatcherReady', `kafkachannel/${orders}`, '--namespace', orders, `--timeout=${patienceMs}ms`]);
   });
   afterAll(async () => {
@@ -56,7 +62,7 @@ describe('the pods of an installation', () => {
 
   it.each(components)('run as nobody in particular, with no capability and nothing to write to: %s', async (component) => {
     const pods = await systemPods(cluster, component);
-    expect(pods).toHaveLength(component === 'dispatcher' ? 1 : 2);
+    expect(pods).toHaveLength(component.endsWith('dispatcher') ? 1 : 2);
     for (const pod of pods) {
       const { capabilities, writing, ...rest } = await runInPod<Surroundings>(cluster, pod, lookAround);
       const nobody = Array.from({ length: 4 }, () => '65532'); // real, effective, saved, of files
@@ -73,7 +79,7 @@ describe('the pods of an installation', () => {
   });
 
   it('have ServiceAccounts of their own, which give a token to those alone that ask for it', async () => {
-    const accounts = { 'kafka-controller': 'kafka-controller', 'channel-receiver': 'kafka-channel-receiver', 'dispatcher': 'kafka-channel-dispatcher' };
+    const accounts = { 'kafka-controller': 'kafka-controller', 'channel-receiver': 'kafka-channel-receiver', 'dispatcher': 'kafka-channel-dispatcher', 'source-dispatcher': 'kafka-source-dispatcher' };
     for (const component of components) {
       const account = accounts[component];
       for (const pod of await systemPods(cluster, component)) expect(pod.serviceAccount).toBe(account);
@@ -82,9 +88,11 @@ describe('the pods of an installation', () => {
     }
   });
 
-  it.each(['channel-receiver', 'dispatcher'] as const)('have a token that reads channels and features, and no Secret: %s', async (component) => {
+  const kindOf = { 'channel-receiver': '/apis/messaging.knative.dev/v1/kafkachannels', 'dispatcher': '/apis/messaging.knative.dev/v1/kafkachannels', 'source-dispatcher': '/apis/sources.knative.dev/v1/kafkasources' } as const;
+
+  it.each(['channel-receiver', 'dispatcher', 'source-dispatcher'] as const)('have a token that reads what they serve and features, and no Secret: %s', async (component) => {
     const core = `/api/v1/namespaces/${systemNamespace}`;
-    const allowed = [`${core}/configmaps/config-kafka-features`, '/apis/messaging.knative.dev/v1/kafkachannels'];
+    const allowed = [`${core}/configmaps/config-kafka-features`, kindOf[component]];
     const denied = [
       ...[`${core}/secrets/kafka-cluster`, `${core}/secrets`, '/api/v1/secrets', `/api/v1/namespaces/${orders}/secrets`],
       ...[`${core}/pods`, '/api/v1/namespaces/kube-system/configmaps', `/apis/apps/v1/namespaces/${systemNamespace}/deployments`],
@@ -95,7 +103,7 @@ describe('the pods of an installation', () => {
     }
   });
 
-  it('let the controller read Secrets of its own namespace alone', async () => {
+  it('let the controller list Secrets of its own namespace alone', async () => {
     const [pod] = await systemPods(cluster, 'kafka-controller');
     const paths = [`/api/v1/namespaces/${systemNamespace}/secrets/kafka-cluster`, `/api/v1/namespaces/${orders}/secrets`, '/api/v1/secrets'];
     expect(await runInPod(cluster, pod!, ask(paths))).toEqual([200, 403, 403]);

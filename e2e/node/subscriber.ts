@@ -12,6 +12,8 @@ export interface Received {
   /** By name in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly bodyBase64: string;
+  /** When it was complete, by the pod's clock. */
+  readonly atMs: number;
 }
 
 export interface Outgoing {
@@ -69,7 +71,7 @@ createServer(async (request, response) => {
   const body = await buffer(request);
   const answer = answers[request.url];
   if (answer !== undefined) return response.end(await answer(body));
-  received.push({ method: request.method, path: request.url, headers: request.headers, bodyBase64: body.toString('base64') });
+  received.push({ method: request.method, path: request.url, headers: request.headers, bodyBase64: body.toString('base64'), atMs: Date.now() });
   reply(request, response);
 }).listen(8080);
 process.on('SIGTERM', () => process.exit(0));

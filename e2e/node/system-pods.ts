@@ -3,7 +3,7 @@
  */
 import { systemNamespace, type Cluster } from './cluster.ts';
 
-export type Component = 'kafka-controller' | 'channel-receiver' | 'dispatcher';
+export type Component = 'kafka-controller' | 'channel-receiver' | 'dispatcher' | 'source-dispatcher';
 
 export interface SystemPod {
   readonly name: string;

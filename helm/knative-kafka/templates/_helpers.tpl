@@ -123,6 +123,59 @@ Argument: dict "root" $ "live" (lookup ...)
 {{- if and (ne (toString .root.Values.knativeEventing.installed) "true") (ne (include "knative-kafka.whose" .) "no") }}true{{ end -}}
 {{- end }}
 
+{{/*
+A setting that people change in the cluster too (`kubectl edit`, `kubectl set env`): what they chose stays for as long as
+the values say what they said last time, which is why that is recorded; otherwise the values count. Argument: dict
+"values" (what they say) "recorded" (what they said, empty when unknown) "live" (what is there, empty when nothing)
+*/}}
+{{- define "knative-kafka.kept" -}}
+{{- if and .live (eq .recorded .values) }}{{ .live }}{{ else }}{{ .values }}{{ end -}}
+{{- end }}
+
+{{/* Annotation: what the values said of the settings in an object, as JSON. */}}
+{{- define "knative-kafka.recordOfValues" -}}
+kafka.eventing.knative.dev/chart-values
+{{- end }}
+
+{{/*
+The ConfigMaps that people edit, as JSON: what the values say, and beside it what is to be written. Empty texts in
+"live" where there is no cluster to look at.
+*/}}
+{{- define "knative-kafka.configMaps" -}}
+{{- $features := dict
+  "dead-letter-topic" .Values.features.deadLetterTopic
+  "channels-topic-template" .Values.features.channelsTopicTemplate
+  "dispatcher.rate-limiter" .Values.features.rateLimiter }}
+{{- $consumers := dict
+  "config-kafka-source-consumer.properties" (printf "# Of the consumers of KafkaSources, as Java properties; _example says what is read.\nmax.poll.records=%d\n" (int .Values.sources.maxPollRecords)) }}
+{{- $all := dict }}
+{{- range $name, $values := dict "config-kafka-features" $features "config-kafka-source-data-plane" $consumers }}
+{{- $live := lookup "v1" "ConfigMap" $.Release.Namespace $name | default dict }}
+{{- $annotations := (get $live "metadata" | default dict).annotations | default dict }}
+{{- $recorded := get $annotations (include "knative-kafka.recordOfValues" $) | default "{}" | fromJson }}
+{{- $data := dict }}
+{{- range $key, $value := $values }}
+{{- $_ := set $data $key (include "knative-kafka.kept" (dict "values" $value "recorded" (get $recorded $key) "live" (get (get $live "data" | default dict) $key))) }}
+{{- end }}
+{{- $_ := set $all $name (dict "values" $values "data" $data) }}
+{{- end }}
+{{- toJson $all }}
+{{- end }}
+
+{{/* POD_CAPACITY of the controller, which `kubectl set env` changes too. */}}
+{{- define "knative-kafka.podCapacity" -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace "kafka-controller" | default dict }}
+{{- $annotations := (get $live "metadata" | default dict).annotations | default dict }}
+{{- $recorded := get $annotations (include "knative-kafka.recordOfValues" .) | default "{}" | fromJson }}
+{{- $found := "" }}
+{{- if $live }}
+{{- range (index $live.spec.template.spec.containers 0).env }}
+{{- if eq .name "POD_CAPACITY" }}{{ $found = .value | default "" }}{{ end }}
+{{- end }}
+{{- end }}
+{{- include "knative-kafka.kept" (dict "values" (toString .Values.sources.podCapacity) "recorded" (get $recorded "POD_CAPACITY") "live" $found) }}
+{{- end }}
+
 {{/* Labels by which the pod of `helm test` is selected. */}}
 {{- define "knative-kafka.smokeTestLabels" -}}
 app.kubernetes.io/name: knative-kafka-smoke-test
