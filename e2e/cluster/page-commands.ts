@@ -18,16 +18,21 @@ export interface PageCommandsOptions {
   readonly programs?: readonly string[];
 }
 
+/** @param page such as `docs/INSTALL.md` @throws Error when there are none of this name */
+export function commandsOf(page: string, name: string, replaced: Readonly<Record<string, string>> = {}): string {
+  const block = new RegExp(`<!-- run: ${name} -->\\n *\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readFileSync(join(root, page), 'utf8'))?.[1];
+  if (block === undefined) throw new Error(`${page} has no commands "${name}"`);
+  return Object.entries(replaced).reduce((text, [from, to]) => text.replaceAll(from, to), block);
+}
+
 export class PageCommands {
   readonly #page: string;
-  readonly #text: string;
   readonly #cluster: KubernetesCluster;
   readonly #options: PageCommandsOptions;
 
   /** @param page such as `docs/INSTALL.md` */
   constructor(page: string, cluster: KubernetesCluster, options: PageCommandsOptions) {
     this.#page = page;
-    this.#text = readFileSync(join(root, page), 'utf8');
     this.#cluster = cluster;
     this.#options = options;
   }
@@ -38,10 +43,8 @@ export class PageCommands {
    * @returns what they printed @throws Error with what they printed when one of them failed
    */
   async run(name: string, variables: Readonly<Record<string, string>> = {}): Promise<string> {
-    const { folder, programs = [], replaced = {} } = this.#options;
-    const block = new RegExp(`<!-- run: ${name} -->\\n *\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(this.#text)?.[1];
-    if (block === undefined) throw new Error(`${this.#page} has no commands "${name}"`);
-    const commands = Object.entries(replaced).reduce((text, [from, to]) => text.replaceAll(from, to), block);
+    const { folder, programs = [], replaced } = this.#options;
+    const commands = commandsOf(this.#page, name, replaced);
     const path = [this.#cluster.programs, ...programs, process.env['PATH']].join(delimiter);
     const { stdout } = await promisify(execFile)('sh', ['-euc', commands], { cwd: folder, env: { ...process.env, ...variables, KUBECONFIG: this.#cluster.kubeconfig, PATH: path } });
     return stdout;

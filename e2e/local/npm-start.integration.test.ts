@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort, startKafka, startProcess, waitFor, type ChildService, type ProcessExit } from '@knative-kafka/local-cluster';
+import { commandsOf } from '../cluster/page-commands.ts';
 import { patienceMs, root, Subscriber } from './harness.ts';
 
 /** What the manual promises for Ctrl-C. */
@@ -110,6 +111,18 @@ describe('npm start', () => {
       rmSync(join(manifests, 'late.yaml'), { force: true });
       await subscriber.close();
     }
+  });
+
+  it('serves a KafkaSource as docs/KAFKA-SOURCE.md has it made', async () => {
+    const started = await start();
+    const [, kafka = ''] = await started.waitForOutput(/Kafka +(127\.0\.0\.1:\d+)/, patienceMs);
+    execFileSync('sh', ['-euc', commandsOf('docs/KAFKA-SOURCE.md', 'quickstart', { '127.0.0.1:9092': kafka, '127.0.0.1:8081': `127.0.0.1:${displayPort}`, 'examples/quickstart': manifests })]);
+    await started.waitForOutput(/KafkaSource default\/quickstart Ready/, patienceMs);
+    expect(await post('quickstart', 'from both')).toBe(202);
+    await waitFor('the event from the channel and from the source', () => started.output().split('{"hello":"from both"}').length === 3, { timeoutMs: patienceMs });
+    rmSync(join(manifests, 'kafka-source.yaml'));
+    await started.waitForOutput(/KafkaSource default\/quickstart removed/, patienceMs);
+    expect(await pressCtrlC(started)).toEqual({ code: 0, signal: null });
   });
 
   it('uses the Kafka of KAFKA_BROKERS and leaves it running; a folder without manifests is watched as well', async () => {

@@ -26,7 +26,7 @@ export { startNode, type LocalNode, type NodeOptions } from './node.ts';
 export { ensureBaseImage, ensureNodeImages, localBaseImage } from './node-images.ts';
 export { startProcess, waitFor, type ChildService, type ChildServiceOptions, type WaitOptions } from './child-process.ts';
 export { runCommandLine, typedPath, type Terminal } from './command-line.ts';
-export { freePort, freePorts } from './free-port.ts';
+export { freePort, freePorts, isPortFree } from './free-port.ts';
 export { runCommand, type CommandOptions, type CommandResult } from './run-command.ts';
 export { removeDataAtExit } from './temporary-data.ts';
 export { lastLines, lineSplitter } from './text-lines.ts';

@@ -22,7 +22,8 @@ export interface OwnKafkaListener {
 }
 
 const run = promisify(execFile);
-const composePort = 9092;
+/** Where people and their tools look for a Kafka; the port after it is its controller's. */
+const usualPort = 9092;
 const composeStartTimeoutMs = 180_000;
 
 /**
@@ -36,7 +37,9 @@ export async function startOwnKafka(home: string, dataDir: string, { onProgress,
   const maven = (await localCluster.kafkaJarsCached()) ? { ok: true as const } : await localCluster.checkMaven();
   if (java.ok && maven.ok) {
     const folder = join(dataDir, 'kafka');
-    const cluster = await localCluster.startKafka({ dataDir: folder, persistent: true, onProgress, onBrokerEnded: onEnded });
+    // The same port each time where nobody else has it, so that manifests which name this Kafka go on being right.
+    const areFree = await Promise.all([usualPort, usualPort + 1].map(localCluster.isPortFree));
+    const cluster = await localCluster.startKafka({ dataDir: folder, persistent: true, ...(areFree.every(Boolean) ? { basePort: usualPort } : {}), onProgress, onBrokerEnded: onEnded });
     return { brokers: cluster.bootstrap.split(','), description: `Apache Kafka ${localCluster.kafkaVersion}, data in ${folder}`, stop: () => cluster.stop() };
   }
   const docker = await localCluster.checkDockerEngine();
@@ -54,11 +57,11 @@ async function startComposed(home: string, onProgress: (text: string) => void): 
   onProgress('Starting Kafka with docker compose');
   await compose('up', '--detach', 'kafka');
   const deadline = Date.now() + composeStartTimeoutMs;
-  while (!(await answers(composePort))) {
+  while (!(await answers(usualPort))) {
     if (Date.now() > deadline) throw new Fault('KAFKA_UNAVAILABLE', 'the Kafka of docker compose did not open its port; see: docker compose logs kafka', { retriable: false });
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  return { brokers: [`127.0.0.1:${composePort}`], description: 'Apache Kafka from docker compose', stop: () => compose('stop', 'kafka').then(() => undefined) };
+  return { brokers: [`127.0.0.1:${usualPort}`], description: 'Apache Kafka from docker compose', stop: () => compose('stop', 'kafka').then(() => undefined) };
 }
 
 function answers(port: number): Promise<boolean> {
