@@ -15,7 +15,7 @@ import { answerReason, responseVerdict, type DeliveryAnswer } from './core/respo
 import { eventRecord, sourceEvent } from './core/source-event.ts';
 import { dispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type Role, type Undeliverable } from './dispatch.ts';
 import { PartitionLane } from './partition-lane.ts';
-import type { ConsumerMetrics } from './io/dispatcher-metrics.ts';
+import type { ConsumerMetrics, PartitionLag } from './io/dispatcher-metrics.ts';
 import { RateLeases } from './io/rate-leases.ts';
 
 export interface ConsumeIo {
@@ -37,11 +37,6 @@ export interface ConsumeLimits {
   readonly commitIntervalMs: number;
   /** Deliveries under way at a time, of all partitions together. */
   readonly maxInFlight: number;
-}
-
-/** Records of a partition that have no outcome yet. */
-export interface PartitionLag extends TopicPartition {
-  readonly lag: number;
 }
 
 const firstRebuildDelayMs = 200;

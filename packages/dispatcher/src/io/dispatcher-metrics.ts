@@ -3,11 +3,16 @@
  *
  * A group's labels are the names of its owner: `channel` and `subscription`, or `source`.
  */
+import type { TopicPartition } from '@knative-kafka/common/core';
 import { Counter, Gauge, Histogram, latencyBuckets, type Registry } from '@knative-kafka/common/io';
-import type { PartitionLag } from '../consume.ts';
 import type { ConsumerOwner, DesiredConsumer, SourceSettings } from '../core/desired-consumers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DispatchOutcome, Role } from '../dispatch.ts';
+
+/** Records of a partition that have no outcome yet. */
+export interface PartitionLag extends TopicPartition {
+  readonly lag: number;
+}
 
 export interface ConsumerMetrics {
   readonly dispatchSeconds: { observe(seconds: number): void };
