@@ -65,6 +65,12 @@ const leaveTimeoutMs = 3_000;
 const revokeMarginMs = 20_000;
 /** So that a session outlasts heartbeats that get lost, whatever interval the broker names. */
 const heartbeatsPerSession = 3;
+/**
+ * Heartbeats while the group changes, for as long as two usual ones take: a member hears only with an answer of its own
+ * that another one has let go, and until then nobody reads what moves.
+ */
+const busyIntervalMs = 250;
+const busyHeartbeats = 2;
 
 interface OwnedPartition extends TopicPartition {
   readonly topicId: string;
@@ -112,6 +118,8 @@ class Kip848GroupMember implements GroupMember {
 
   #sessionMs: number;
   #intervalMs = 1_000;
+  /** Until when the group is taken to change, of `performance.now()`. */
+  #isBusyUntil = -Infinity;
   /** When the last heartbeat that the group took was sent. */
   #lastBeatAt = -Infinity;
   #failures = 0;
@@ -276,9 +284,11 @@ class Kip848GroupMember implements GroupMember {
     this.#isRefusalTold = false;
     this.#lastBeatAt = sentAt;
     if (this.#epoch === joinEpoch) this.#watchSession();
+    const isNews = response.memberEpoch !== this.#epoch || response.assignment !== null;
     this.#epoch = response.memberEpoch;
     this.#memberId = response.memberId ?? this.#memberId; // version 0 may name the member itself
     this.#intervalMs = response.heartbeatIntervalMs;
+    if (isNews) this.#isBusyUntil = sentAt + busyHeartbeats * this.#usualIntervalMs();
     if (response.assignment !== null) this.#onTarget(targetOf(response.assignment.topicPartitions));
   }
 
@@ -296,6 +306,10 @@ class Kip848GroupMember implements GroupMember {
   }
 
   #beatIntervalMs(): number {
+    return performance.now() < this.#isBusyUntil ? Math.min(busyIntervalMs, this.#usualIntervalMs()) : this.#usualIntervalMs();
+  }
+
+  #usualIntervalMs(): number {
     return Math.min(this.#intervalMs, this.#sessionMs / heartbeatsPerSession);
   }
 
