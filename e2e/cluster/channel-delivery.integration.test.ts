@@ -121,6 +121,50 @@ describe.each(['our own', 'Knative Eventing\'s'] as const)('with %s controllers 
     expect([...reporters]).toEqual([expect.stringMatching(whose === 'our own' ? /^kafka-controller$/ : /^(?!kafka-controller$)./) as string]);
   });
 
+  if (whose === 'our own') it('each service logs as much as config-kafka-logging says, from the moment on that it says so', async () => {
+    const [first, second] = [await world.subscriber(), await world.subscriber()];
+    await world.apply(kafkaChannel('talkative'), subscription('heard', 'talkative', { uri: first.uri }));
+    await world.untilReady('subscription', 'heard');
+    const dispatcher = await world.dispatcher('default/talkative');
+    const sourceDispatcher = await world.sourceDispatcher({ SERVES: 'sources', POD_NAME: 'kafka-source-dispatcher-0' });
+    const services = { 'controller': controller, 'channel-receiver': receiver, 'dispatcher': dispatcher, 'source-dispatcher': sourceDispatcher };
+    const say = (level: (service: string) => string | null) =>
+      world.kubectl(['patch', 'configmap', 'config-kafka-logging', '-n', systemNamespace, '--type=merge', '-p', JSON.stringify({ data: Object.fromEntries(Object.keys(services).map((service) => [`loglevel.${service}`, level(service)])) })]);
+    const changed = async (logLevel: string, logLevelBefore: string): Promise<void> => {
+      for (const service of Object.values(services)) await logged(service, { level: 'info', message: 'log level changed', logLevel, logLevelBefore });
+    };
+    /** Lines that would not be there at the level `error`. */
+    const chatter = (): readonly string[] => Object.values(services).flatMap(({ process }) => process.output().split('\n')).filter((line) => /"level":"(warn|info|debug)"/.test(line));
+    await logged(dispatcher, { level: 'info', message: 'partitions assigned', subscription: 'heard' });
+    expect(chatter().filter((line) => line.includes('"level":"debug"'))).toEqual([]);
+
+    await say(() => 'debug');
+    await changed('debug', 'info');
+    await world.apply(kafkaChannel('noticed'));
+    await world.untilReady('kafkachannel', 'noticed');
+    await logged(controller, { level: 'debug', message: 'reconciled', controller: 'kafka-channel', key: 'default/noticed' });
+    for (const service of [receiver, dispatcher, sourceDispatcher]) await logged(service, { level: 'debug' });
+
+    await say(() => 'error');
+    await changed('error', 'debug');
+    const before = chatter();
+    await world.apply(subscription('unheard', 'talkative', { uri: second.uri }));
+    await world.untilReady('subscription', 'unheard');
+    const { acknowledged } = await sendEvents({ urls: [receiver.url('talkative')], count: 50, keys: 5 });
+    for (const subscriber of [first, second]) await subscriber.untilAccepted(acknowledged);
+    expect(chatter()).toEqual(before);
+
+    // What cannot be used, and what is taken out, leaves the level of the start.
+    await say((service) => (service === 'dispatcher' ? 'loud' : null));
+    await changed('info', 'error');
+    await logged(dispatcher, { level: 'warn', configMap: 'config-kafka-logging', problem: 'data["loglevel.dispatcher"]: expected one of error, warn, info, debug; found "loud"' });
+    await world.apply(subscription('heard-again', 'talkative', { uri: second.uri }));
+    await logged(dispatcher, { level: 'info', message: 'partitions assigned', subscription: 'heard-again' });
+    expect(Object.values(services).map(({ process }) => process.isRunning())).toEqual([true, true, true, true]);
+    expect(dispatcher.process.output().match(/found ..loud/g)).toHaveLength(1);
+    await Promise.all([dispatcher, sourceDispatcher].map(({ process }) => process.stop()));
+  });
+
   if (whose === 'our own') it('delivery goes on while the API server is away, and nothing starts again when it is back', async () => {
     const subscriber = await world.subscriber();
     await world.apply(kafkaChannel('lasting', { numPartitions: 3 }), subscription('lasting', 'lasting', { uri: subscriber.uri }));

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { parseKafkaSecret, readFeatures, readSettings, readSourceDataPlane, type ConfigMap } from '@knative-kafka/common/core';
+import { logLevelKeys, logLevels, parseKafkaSecret, readFeatures, readSettings, readSourceDataPlane, type ConfigMap } from '@knative-kafka/common/core';
 import { controllerSettings } from '@knative-kafka/controller';
 import { ensureKubernetes } from '@knative-kafka/local-cluster';
 import { chart, rbacPage, readValues } from '../chart/generate-chart-pages.ts';
@@ -245,6 +245,14 @@ describe('the chart', () => {
       expect(rendered?.metadata.labels).toMatchObject(source.metadata.labels ?? {});
       expect(rendered?.metadata.annotations).toEqual({ ...source.metadata.annotations, 'helm.sh/resource-policy': 'keep' });
     }
+  });
+
+  it('leaves the levels in config-kafka-logging to people, and explains each key that there is', () => {
+    const { _example: example = '', ...levels } = at(find(defaults, 'ConfigMap', 'config-kafka-logging'), 'data') as Record<string, string>;
+    expect(levels).toEqual({});
+    const explained = parse(example) as Record<string, string>;
+    expect(Object.keys(explained).sort()).toEqual(Object.values(logLevelKeys).map(({ key }) => key).sort());
+    for (const level of Object.values(explained)) expect(logLevels).toContain(level);
   });
 
   it('puts everything into the namespace of the release', async () => {

@@ -133,7 +133,7 @@ describe('on a cluster without Knative Eventing', () => {
   });
 
   it('changes nothing by an upgrade to what is there', async () => {
-    const names = ['deployment/kafka-controller', 'clusterrole/kafka-controller', `crd/${definition('kafkachannels')}`, `crd/${sources}`, 'secret/kafka-cluster', 'configmap/config-kafka-features', 'configmap/config-kafka-source-data-plane', 'validatingadmissionpolicy/channel-subscribers.messaging.knative.dev'];
+    const names = ['deployment/kafka-controller', 'clusterrole/kafka-controller', `crd/${definition('kafkachannels')}`, `crd/${sources}`, 'secret/kafka-cluster', 'configmap/config-kafka-features', 'configmap/config-kafka-source-data-plane', 'configmap/config-kafka-logging', 'validatingadmissionpolicy/channel-subscribers.messaging.knative.dev'];
     const generations = async () => kubectl(cluster(), ['get', ...names, ...inRelease, '-o', 'jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.data} {.rules}{"\\n"}{end}']);
     const earlier = await generations();
     await helm(cluster(), ['upgrade', release, chart, ...inRelease, '--reuse-values']);
@@ -164,6 +164,7 @@ describe('on a cluster without Knative Eventing', () => {
     const upgrade = async (...args: readonly string[]) => helm(cluster(), ['upgrade', release, chart, ...inRelease, ...args]);
     const podCapacity = async () => (at(await get(cluster(), 'deployment', 'kafka-controller', namespace), 'spec.template.spec.containers.0.env') as { name: string; value?: string }[]).find(({ name }) => name === 'POD_CAPACITY')?.value;
     const features = async () => at(await get(cluster(), 'configmap', 'config-kafka-features', namespace), 'data') as Record<string, string>;
+    const logLevels = async () => at(await get(cluster(), 'configmap', 'config-kafka-logging', namespace), 'data') as Record<string, string>;
     const consumers = async () => at(await get(cluster(), 'configmap', 'config-kafka-source-data-plane', namespace), 'data') as Record<string, string>;
     const properties = 'config-kafka-source-consumer.properties';
     const toOtherValues = ['sources.podCapacity=5', 'sources.maxPollRecords=70', 'features.rateLimiter=enabled'].flatMap((value) => ['--set', value]);
@@ -173,17 +174,21 @@ describe('on a cluster without Knative Eventing', () => {
       await kubectl(cluster(), ['set', 'env', 'deployment/kafka-controller', ...inRelease, 'POD_CAPACITY=1']);
       await kubectl(cluster(), ['patch', 'configmap', 'config-kafka-features', ...inRelease, '--patch', JSON.stringify({ data: { 'dispatcher.rate-limiter': 'enabled', mine: 'x' } })]);
       await kubectl(cluster(), ['patch', 'configmap', 'config-kafka-source-data-plane', ...inRelease, '--patch', JSON.stringify({ data: { [properties]: 'max.poll.records=100\n' } })]);
+      await kubectl(cluster(), ['patch', 'configmap', 'config-kafka-logging', ...inRelease, '--patch', JSON.stringify({ data: { 'loglevel.dispatcher': 'debug' } })]);
       for (const times of [1, 2]) {
         const printed = await upgrade('--set', `controller.replicas=${times}`, how);
         expect(printed).toContain('Changed in the cluster, and therefore not as the values say:');
         for (const line of ['dispatcher.rate-limiter in the ConfigMap config-kafka-features', `${properties} in the ConfigMap config-kafka-source-data-plane`, 'POD_CAPACITY of the Deployment kafka-controller']) expect(printed).toContain(line);
         expect([await podCapacity(), await features(), await consumers()]).toMatchObject(['1', { 'dispatcher.rate-limiter': 'enabled', 'dead-letter-topic': 'disabled', mine: 'x' }, { [properties]: 'max.poll.records=100\n' }]);
+        expect(await logLevels()).toEqual({ '_example': expect.any(String) as unknown, 'loglevel.dispatcher': 'debug' });
       }
       await upgrade(how, ...force, ...toOtherValues);
       expect([await podCapacity(), (await features())['dispatcher.rate-limiter'], (await consumers())[properties]]).toEqual(['5', 'enabled', expect.stringMatching(/^max\.poll\.records=70$/m)]);
       await upgrade(how, ...force, '--reset-values');
       expect([await podCapacity(), (await features())['dispatcher.rate-limiter'], (await consumers())[properties]]).toEqual(['20', 'disabled', expect.stringMatching(/^max\.poll\.records=50$/m)]);
       expect(await helm(cluster(), ['get', 'notes', release, ...inRelease])).not.toContain('Changed in the cluster');
+      // The values say nothing of it.
+      expect(await logLevels()).toMatchObject({ 'loglevel.dispatcher': 'debug' });
     });
 
     it('and then in the values too, to something else, is told as a conflict', async () => {
@@ -212,9 +217,9 @@ describe('on a cluster without Knative Eventing', () => {
   });
 
   it.each([
-    ['kafka-channel-receiver', /^kafkachannels\.messaging/, /^configmaps +\[\] +\[\]/],
-    ['kafka-channel-dispatcher', /^(kafkachannels|subscriptions)\.messaging/, /^configmaps +\[\] +\[\]/],
-    ['kafka-source-dispatcher', /^kafkasources\.sources/, /^configmaps +\[\] +\[config-kafka-(features|source-data-plane)\]/],
+    ['kafka-channel-receiver', /^kafkachannels\.messaging/, /^configmaps +\[\] +\[config-kafka-logging\]/],
+    ['kafka-channel-dispatcher', /^(kafkachannels|subscriptions)\.messaging/, /^configmaps +\[\] +\[config-kafka-(features|logging)\]/],
+    ['kafka-source-dispatcher', /^kafkasources\.sources/, /^configmaps +\[\] +\[config-kafka-(features|logging|source-data-plane)\]/],
   ])('%s may write nothing and read no Secret', async (serviceAccount, everywhere, here) => {
     const kubeconfig = await cluster().kubeconfigFor({ namespace, serviceAccount });
     const listed = async (where: string) => (await cluster().kubectl(['auth', 'can-i', '--list', '--namespace', where], { kubeconfig })).stdout;

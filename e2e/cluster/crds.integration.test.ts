@@ -980,8 +980,10 @@ describe('what each ServiceAccount may do', () => {
       [account, messaging('subscriptions'), all, account === dispatcher ? read : none],
       [account, `${messaging('subscriptions')}/status`, all, none],
       [account, messaging('channels'), all, none],
-      [account, 'configmaps', system, account === sourceDispatcher ? none : read],
-      [account, 'configmaps', system, read, 'config-kafka-features'],
+      [account, 'configmaps', system, none],
+      [account, 'configmaps', system, read, 'config-kafka-logging'],
+      [account, 'configmaps', system, account === receiver ? none : read, 'config-kafka-features'],
+      [account, 'configmaps', system, account === sourceDispatcher ? read : none, 'config-kafka-source-data-plane'],
       [account, 'configmaps', elsewhere, none],
       [account, 'configmaps', all, none],
       // A source's Secrets come with a Role in its namespace.
@@ -1012,7 +1014,7 @@ describe('what each ServiceAccount may do', () => {
     const roles = async (kind: string) => (JSON.parse(await kubectl(cluster, ['get', kind, '--all-namespaces', '-o', 'json'])) as { items: Role[] }).items.filter(({ metadata }) => ours.test(metadata.name));
     const [clusterRoles, namespaced] = [await roles('clusterroles'), await roles('roles')];
     expect(clusterRoles).toHaveLength(13);
-    expect(namespaced).toHaveLength(4);
+    expect(namespaced).toHaveLength(5);
     for (const { metadata, rules } of [...clusterRoles, ...namespaced]) {
       for (const rule of rules) expect([metadata.name, ...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
     }

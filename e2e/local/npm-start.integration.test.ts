@@ -84,6 +84,14 @@ describe('npm start', () => {
     rmSync(join(manifests, 'mistake.yaml'));
     await started.waitForOutput(/KafkaChannel default\/more removed/, patienceMs);
 
+    // How much each part logs is a manifest as well.
+    const logLines = () => readFileSync(join(folder, 'data', 'log', 'standalone.log'), 'utf8').split('\n').filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as { level: string; service: string; logLevel?: string });
+    writeFileSync(join(manifests, 'logging.yaml'), 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: config-kafka-logging, namespace: knative-eventing }\ndata: { loglevel.dispatcher: debug }\n');
+    await waitFor('more in the log', () => logLines().some(({ level }) => level === 'debug'), { timeoutMs: patienceMs });
+    rmSync(join(manifests, 'logging.yaml'));
+    await waitFor('less in the log', () => logLines().some(({ logLevel }) => logLevel === 'info'), { timeoutMs: patienceMs });
+    expect(new Set(logLines().filter(({ level, logLevel }) => level === 'debug' || logLevel !== undefined).map(({ service }) => service))).toEqual(new Set(['dispatcher']));
+
     expect(await pressCtrlC(started)).toEqual({ code: 0, signal: null });
   });
 

@@ -90,12 +90,12 @@ describe('the pods of an installation', () => {
 
   const kindOf = { 'channel-receiver': '/apis/messaging.knative.dev/v1/kafkachannels', 'dispatcher': '/apis/messaging.knative.dev/v1/kafkachannels', 'source-dispatcher': '/apis/sources.knative.dev/v1/kafkasources' } as const;
 
-  it.each(['channel-receiver', 'dispatcher', 'source-dispatcher'] as const)('have a token that reads what they serve and features, and no Secret: %s', async (component) => {
+  it.each(['channel-receiver', 'dispatcher', 'source-dispatcher'] as const)('have a token that reads what they serve and how much to log, and no Secret: %s', async (component) => {
     const core = `/api/v1/namespaces/${systemNamespace}`;
-    const allowed = [`${core}/configmaps/config-kafka-features`, kindOf[component]];
+    const allowed = [`${core}/configmaps/config-kafka-logging`, kindOf[component]];
     const denied = [
       ...[`${core}/secrets/kafka-cluster`, `${core}/secrets`, '/api/v1/secrets', `/api/v1/namespaces/${orders}/secrets`],
-      ...[`${core}/pods`, '/api/v1/namespaces/kube-system/configmaps', `/apis/apps/v1/namespaces/${systemNamespace}/deployments`],
+      ...[`${core}/pods`, `${core}/configmaps`, '/api/v1/namespaces/kube-system/configmaps', `/apis/apps/v1/namespaces/${systemNamespace}/deployments`],
     ];
     for (const pod of await systemPods(cluster, component)) {
       expect(await runInPod(cluster, pod, ask(allowed))).toEqual(allowed.map(() => 200));

@@ -1,6 +1,5 @@
 /** The receiver's settings; the README's table is printed from it. */
-import { bytes, count, durationMs, oneOf, optional, optionalBootstrapServers, port, text, type Config } from '@knative-kafka/common/core';
-import { logLevels } from '@knative-kafka/common/io';
+import { bytes, count, durationMs, logLevels, oneOf, optional, optionalBootstrapServers, port, text, type Config } from '@knative-kafka/common/core';
 
 export const settings = {
   httpPort: port('HTTP_PORT', { default: 8080, about: 'where CloudEvents arrive' }),
@@ -11,6 +10,7 @@ export const settings = {
   resourcesDir: optional('RESOURCES_DIR', { about: 'folder of manifests to serve; when unset, the resources of the Kubernetes cluster that this runs in, or that KUBECONFIG names' }),
   kafkaSecret: optional('KAFKA_SECRET', { about: 'name of the Kafka Secret whose KafkaChannels of the cluster to serve; all of them when unset' }),
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of long host names' }),
+  systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMap config-kafka-logging' }),
   produceDeadlineMs: durationMs('PRODUCE_DEADLINE', { default: '30s', about: 'how long an event may wait for Kafka before 503' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
   kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
@@ -21,7 +21,7 @@ export const settings = {
   maxConnections: count('MAX_CONNECTIONS', { default: 20_000, about: 'connections open at a time' }),
   shutdownDelayMs: durationMs('SHUTDOWN_DELAY', { default: '0ms', about: 'time between "not ready" and closing the port, for endpoints to notice; with DRAIN_TIMEOUT and 5 s shorter than terminationGracePeriodSeconds' }),
   drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '25s', about: 'time that requests under way get after SIGTERM' }),
-  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
+  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged, where the ConfigMap config-kafka-logging does not say' }),
 };
 
 export type ReceiverConfig = Config<typeof settings>;

@@ -1,11 +1,11 @@
 /** The receiver as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
-import { readSettings } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
+import { loggingConfigMap, readSettings } from '@knative-kafka/common/core';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
 import { settings } from './config.ts';
 import { startReceiver } from './start-receiver.ts';
 
 /** All channels, whoever subscribes to them; one that is being deleted takes no more events. */
-const servedResources = { channel: undefined, withSubscriptions: false, configMaps: [] } as const;
+const servedChannels = { channel: undefined, withSubscriptions: false } as const;
 
 exitOnFailure(run());
 
@@ -25,10 +25,11 @@ async function run(): Promise<void> {
   const resources = await openResources({
     dir: config.resourcesDir,
     clusterDomain: config.clusterDomain,
-    served: { ...servedResources, kafkaSecret: config.kafkaSecret },
+    served: { ...servedChannels, kafkaSecret: config.kafkaSecret, configMaps: [{ namespace: config.systemNamespace, name: loggingConfigMap }] },
     userAgent: 'kafka-channel-receiver',
     log,
   });
+  followLogLevel(resources, { service: 'channel-receiver', startLevel: config.logLevel, systemNamespace: config.systemNamespace, log });
   const receiver = await startReceiver(config, { resources, kafka, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: receiver.notReady() }) });
 

@@ -2,7 +2,7 @@
  * Everything the reconcilers read: informers of the whole cluster or of the system namespace, started once.
  */
 import { resourceTypes, startInformer, type Informer, type KubernetesApi, type KubernetesObject, type Logger } from '@knative-kafka/common/io';
-import { featuresConfigMap } from '@knative-kafka/common/core';
+import { featuresConfigMap, loggingConfigMap } from '@knative-kafka/common/core';
 import { channelRole, roleLabel } from './core/desired-channel-service.ts';
 import { defaultChannelConfigMap } from './core/default-channel.ts';
 import { kafkaSecretLabels } from './core/kafka-secret-choice.ts';
@@ -60,8 +60,8 @@ export function startCaches(api: KubernetesApi, { systemNamespace, log }: { read
   const configMaps = startInformer<ConfigMapObject>(api, {
     type: resourceTypes.configMap,
     ...inSystem,
-    // A namespace of a company's may have large ones; two are read.
-    trim: (object) => ([featuresConfigMap, defaultChannelConfigMap].includes(object.metadata.name) ? object : { ...object, data: {} }),
+    // A namespace of a company's may have large ones; three are read.
+    trim: (object) => ([featuresConfigMap, defaultChannelConfigMap, loggingConfigMap].includes(object.metadata.name) ? object : { ...object, data: {} }),
   });
   const customResourceDefinitions = startInformer<KubernetesObject>(api, {
     type: resourceTypes.customResourceDefinition,

@@ -1,6 +1,5 @@
 /** The controller's settings; the README's table is printed from it. */
-import { count, durationMs, json, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
-import { logLevels } from '@knative-kafka/common/io';
+import { count, durationMs, json, logLevels, oneOf, optional, port, text, type Config } from '@knative-kafka/common/core';
 import { readPodSettings, readSourcePodSettings } from './core/pod-settings.ts';
 
 const pod = { default: '{}', expects: 'a JSON object' };
@@ -17,7 +16,7 @@ export const settings = {
   imagePullPolicy: oneOf('IMAGE_PULL_POLICY', ['IfNotPresent', 'Always', 'Never'], { default: 'IfNotPresent', about: 'of both' }),
   receiverServiceAccount: text('RECEIVER_SERVICE_ACCOUNT', { default: 'kafka-channel-receiver', about: 'ServiceAccount of the receivers' }),
   dispatcherServiceAccount: text('DISPATCHER_SERVICE_ACCOUNT', { default: 'kafka-channel-dispatcher', about: 'ServiceAccount of the dispatchers' }),
-  dataPlaneLogLevel: oneOf('DATA_PLANE_LOG_LEVEL', logLevels, { default: 'info', about: 'how much receivers and dispatchers log' }),
+  dataPlaneLogLevel: oneOf('DATA_PLANE_LOG_LEVEL', logLevels, { default: 'info', about: 'the LOG_LEVEL of receivers and dispatchers' }),
   receiverPod: json('RECEIVER_POD', { ...pod, about: 'of the pods of receivers: replicas, logLevel, resources, env, nodeSelector, tolerations, affinity, topologySpreadConstraints, priorityClassName, labels, annotations, imagePullSecrets' }, (value) => readPodSettings(value, logLevels)),
   dispatcherPod: json('DISPATCHER_POD', { ...pod, about: 'the same of the pods of dispatchers' }, (value) => readPodSettings(value, logLevels)),
   sourceDispatcherServiceAccount: text('SOURCE_DISPATCHER_SERVICE_ACCOUNT', { default: 'kafka-source-dispatcher', about: 'ServiceAccount of the dispatchers of KafkaSources' }),
@@ -34,7 +33,7 @@ export const settings = {
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
   kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
   leaseDurationMs: durationMs('LEASE_DURATION', { default: '15s', about: 'after this long without a sign another controller leads' }),
-  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
+  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged, where the ConfigMap config-kafka-logging does not say' }),
 };
 
 export type ControllerConfig = Config<typeof settings>;

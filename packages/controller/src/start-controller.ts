@@ -5,8 +5,8 @@
  * the API server is away, goes on as a candidate: nothing has to start again when it is back.
  */
 import { hostname } from 'node:os';
-import { resourceKey, type DestinationLookups, type KubernetesMeta } from '@knative-kafka/common/core';
-import { Counter, objectKey, resourceTypes, type Informer, type InformerChange, type KubernetesApi, type KubernetesObject, type Logger, type Registry } from '@knative-kafka/common/io';
+import { loggingConfigMap, parseConfigMap, resourceKey, type DestinationLookups, type KubernetesMeta } from '@knative-kafka/common/core';
+import { Counter, logLevelFollower, objectKey, resourceTypes, type Informer, type InformerChange, type KubernetesApi, type KubernetesObject, type Logger, type Registry } from '@knative-kafka/common/io';
 import { startCaches } from './caches.ts';
 import type { ControllerConfig } from './config.ts';
 import { channelAnnotation } from './core/desired-dispatcher.ts';
@@ -202,7 +202,14 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     for (const object of [before, after]) if (object !== undefined) wakeOwner(object.metadata);
   };
 
-  // Nobody listens before all is read: what is missing from a cache until then may be there.
+  const loggingKey = resourceKey({ namespace: systemNamespace, name: loggingConfigMap });
+  const followLogLevel = logLevelFollower({ service: 'controller', startLevel: config.logLevel, systemNamespace, log });
+  // From the first moment on: that other things cannot be read may be just what somebody wants to see more of.
+  caches.configMaps.onChange(({ key, after }) => {
+    if (key === loggingKey) followLogLevel(after === undefined ? [] : [parseConfigMap(after)]);
+  });
+
+  // Nobody else listens before all is read: what is missing from a cache until then may be there.
   void caches.synced().then(() => {
     if (isStopped) return;
     caches.kafkaChannels.onChange(({ key }) => enqueue('KafkaChannel', key));
@@ -222,7 +229,8 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
       enqueueSecrets();
       enqueueChannels();
     });
-    caches.configMaps.onChange(() => {
+    caches.configMaps.onChange(({ key }) => {
+      if (key === loggingKey) return; // no channel depends on it
       enqueueChannels();
       enqueue('Channel', ...keysOf(caches.channels));
     });

@@ -1,6 +1,5 @@
 /** The dispatcher's settings; the README's table is printed from it. */
-import { bytes, count, defaultDelivery, durationMs, Fault, oneOf, optional, optionalBootstrapServers, port, readSettings, resourceName, text, type Config } from '@knative-kafka/common/core';
-import { logLevels } from '@knative-kafka/common/io';
+import { bytes, count, defaultDelivery, durationMs, Fault, logLevels, oneOf, optional, optionalBootstrapServers, port, readSettings, resourceName, text, type Config } from '@knative-kafka/common/core';
 
 export const settings = {
   serves: oneOf('SERVES', ['channels', 'sources'], { default: 'channels', about: 'what this process delivers for: KafkaChannels, or the KafkaSources that are placed on POD_NAME' }),
@@ -31,9 +30,9 @@ export const settings = {
   longestBackoffMs: durationMs('BACKOFF_MAX', { default: '5m', about: 'no backoff is longer, however many retries there are' }),
   deadLetterTopic: oneOf('DEAD_LETTER_TOPIC', ['disabled', 'enabled'], { default: 'disabled', about: 'enabled keeps what would be dropped for want of a dead letter sink; so does dead-letter-topic in the ConfigMap config-kafka-features' }),
   deadLetterRetentionDays: count('DEAD_LETTER_RETENTION_DAYS', { default: 30, max: 36_500, about: 'how many days a dead letter topic keeps events, fixed when it is created' }),
-  systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMaps config-kafka-features and config-kafka-source-data-plane' }),
+  systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMaps config-kafka-features, config-kafka-source-data-plane and config-kafka-logging' }),
   drainTimeoutMs: durationMs('DRAIN_TIMEOUT', { default: '8s', about: 'time that deliveries under way get after SIGTERM; with 5 s shorter than terminationGracePeriodSeconds' }),
-  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged' }),
+  logLevel: oneOf('LOG_LEVEL', logLevels, { default: 'info', about: 'how much is logged, where the ConfigMap config-kafka-logging does not say' }),
 };
 
 export type DispatcherConfig = Config<typeof settings>;

@@ -1,6 +1,6 @@
 /** The dispatcher as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
-import { featuresConfigMap, sourceDataPlaneConfigMap, type ResourceName } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, openConnectionSource, openResources, startMetricsServer, stopOnSignals, type Logger, type OpenConnectionSource, type ServedResources } from '@knative-kafka/common/io';
+import { featuresConfigMap, loggingConfigMap, sourceDataPlaneConfigMap, type ResourceName } from '@knative-kafka/common/core';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, openConnectionSource, openResources, startMetricsServer, stopOnSignals, type Logger, type OpenConnectionSource, type ServedResources } from '@knative-kafka/common/io';
 import { readDispatcherSettings, type DispatcherConfig } from './config.ts';
 import { startDispatcher } from './start-dispatcher.ts';
 
@@ -20,6 +20,7 @@ async function run(): Promise<void> {
     userAgent: servesSources ? 'kafka-source-dispatcher' : 'kafka-channel-dispatcher',
     log,
   });
+  followLogLevel(resources, { service: servesSources ? 'source-dispatcher' : 'dispatcher', startLevel: config.logLevel, systemNamespace: config.systemNamespace, log });
   const dispatcher = startDispatcher(config, { resources, kafka, servesSources, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: dispatcher.notReady() }) });
   log.info({ metricsPort: metricsServer.port }, 'dispatcher started');
@@ -48,12 +49,12 @@ function openChannelConnection(config: DispatcherConfig, log: Logger): Promise<O
 }
 
 function servedResources({ serves, channel, kafkaSecret, systemNamespace }: DispatcherConfig): ServedResources {
-  const features = { namespace: systemNamespace, name: featuresConfigMap };
+  const inSystem = (...names: readonly string[]): readonly ResourceName[] => names.map((name) => ({ namespace: systemNamespace, name }));
   if (serves === 'sources') {
-    const dataPlane = { namespace: systemNamespace, name: sourceDataPlaneConfigMap };
-    return { channel: undefined, kafkaSecret: undefined, withChannels: false, withSubscriptions: false, withSources: true, configMaps: [features, dataPlane] };
+    const configMaps = inSystem(featuresConfigMap, loggingConfigMap, sourceDataPlaneConfigMap);
+    return { channel: undefined, kafkaSecret: undefined, withChannels: false, withSubscriptions: false, withSources: true, configMaps };
   }
-  return { channel: channel === undefined ? undefined : nameOf(channel), kafkaSecret, withSubscriptions: true, configMaps: [features] };
+  return { channel: channel === undefined ? undefined : nameOf(channel), kafkaSecret, withSubscriptions: true, configMaps: inSystem(featuresConfigMap, loggingConfigMap) };
 }
 
 /** Of `namespace/name`, which the settings have checked. */

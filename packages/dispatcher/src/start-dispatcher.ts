@@ -1,8 +1,8 @@
 /**
  * The dispatcher as one thing that starts and drains: what main.ts runs in a pod and standalone beside a receiver.
  */
-import { defaultDelivery, fieldName, readFeatures, readSourceDataPlane, sourceDataPlaneConfigMap, type Delivery, type FieldProblem } from '@knative-kafka/common/core';
-import { createKafkaClient, sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
+import { defaultDelivery, readFeatures, readSourceDataPlane, sourceDataPlaneConfigMap, type Delivery } from '@knative-kafka/common/core';
+import { configMapProblemTeller, createKafkaClient, sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
 import type { DispatcherConfig } from './config.ts';
 import { ConsumerGroup } from './consume.ts';
 import { desiredConsumers, desiredSourceConsumers, type ConsumerOwner } from './core/desired-consumers.ts';
@@ -124,7 +124,7 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
     },
   });
 
-  const tellProblems = problemTeller(log);
+  const tellProblems = configMapProblemTeller(sourceDataPlaneConfigMap, log);
   const reconcile = (): void => {
     const found = resources.snapshot();
     const { podName, systemNamespace } = options;
@@ -136,6 +136,7 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
       ...(servesSources ? desiredSourceConsumers(found.sources, { keepsUndeliverable, podName, features, dataPlane }) : []),
     ]);
     if (servesSources) tellProblems(dataPlane.problems);
+    log.debug({ groupIds: [...desired.values()].map(({ groupId }) => groupId) }, 'resources have changed, these consumer groups are wanted');
     running.reconcile(desired);
     client.retain([...desired.values()].flatMap(({ destination: { subscriber, reply, deadLetterSink } }) => [subscriber, reply, deadLetterSink].filter((endpoint) => endpoint !== undefined)));
   };
@@ -184,16 +185,6 @@ function openChannelKafka(kafka: KafkaClient, options: DispatcherOptions, log: L
       health.close();
       await Promise.allSettled([deadLetters.close(), admin.close(), probe.close()]);
     },
-  };
-}
-
-/** @returns a function that logs what was not among the problems of the call before */
-function problemTeller(log: Logger): (problems: readonly FieldProblem[]) => void {
-  let told: ReadonlySet<string> = new Set();
-  return (problems) => {
-    const texts = new Set(problems.map(({ path, message }) => `${fieldName(path)}: ${message}`));
-    for (const problem of texts) if (!told.has(problem)) log.warn({ configMap: sourceDataPlaneConfigMap, problem }, 'ConfigMap has a value that cannot be used');
-    told = texts;
   };
 }
 

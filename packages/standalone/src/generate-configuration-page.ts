@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { receiverSettings } from '@knative-kafka/channel-receiver';
-import { channelSchema, deliveryOrderAnnotation, deliveryOrders, describeSchema, describeSettings, featureKeys, featuresConfigMap, kafkaChannelSchema, kafkaSecretAnnotation, kafkaSourceSchema, keyTypeLabel, keyTypes, maxPollRecordsAnnotation, rateLimiterAnnotation, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceConsumerProperties, sourceDataPlaneConfigMap, subscriptionSchema, topicAnnotation, defaultMaxPollRecords, maxPollRecordsKey } from '@knative-kafka/common/core';
+import { channelSchema, deliveryOrderAnnotation, deliveryOrders, describeSchema, describeSettings, featureKeys, featuresConfigMap, kafkaChannelSchema, kafkaSecretAnnotation, kafkaSourceSchema, keyTypeLabel, keyTypes, loggingConfigMap, logLevelKeys, logLevels, maxPollRecordsAnnotation, rateLimiterAnnotation, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceConsumerProperties, sourceDataPlaneConfigMap, subscriptionSchema, topicAnnotation, defaultMaxPollRecords, maxPollRecordsKey } from '@knative-kafka/common/core';
 import { controllerSettings, defaultChannelConfigMap, defaultChannelKey, defaultSecretAnnotation, kafkaSecretLabels, unschedulableAnnotation } from '@knative-kafka/controller';
 import { dispatcherSettings } from '@knative-kafka/dispatcher';
 
@@ -40,8 +40,10 @@ export function configurationPage(): { readonly current: string; readonly wanted
 function describeConfigMaps(): string {
   const features = Object.values(featureKeys).map(({ key, default: byDefault, about }) => `| \`${featuresConfigMap}\` | \`${key}\` | \`${byDefault}\` | ${about} |`);
   const consumers = `| \`${sourceDataPlaneConfigMap}\` | \`${sourceConsumerProperties}\` | \`${maxPollRecordsKey}=${defaultMaxPollRecords}\` | Java properties, of which \`${maxPollRecordsKey}\` is read: events per second and vreplica of a KafkaSource while the rate limiter is on. A key \`${maxPollRecordsKey}\` of the ConfigMap counts before it |`;
+  const anyLevel = logLevels.map((level) => `\`${level}\``).join(', ');
+  const levels = Object.values(logLevelKeys).map(({ key, about }) => `| \`${loggingConfigMap}\` | \`${key}\` | \`LOG_LEVEL\` | ${about}: one of ${anyLevel} |`);
   const about = 'YAML with `clusterDefault` and `namespaceDefaults`: the kind of channel that a generic Channel becomes when it does not say; read where Knative Eventing is not';
-  return ['| ConfigMap | key | default | what it is |', '| --- | --- | --- | --- |', ...features, consumers, `| \`${defaultChannelConfigMap}\` | \`${defaultChannelKey}\` |  | ${about} |`].join('\n');
+  return ['| ConfigMap | key | default | what it is |', '| --- | --- | --- | --- |', ...features, consumers, ...levels, `| \`${defaultChannelConfigMap}\` | \`${defaultChannelKey}\` |  | ${about} |`].join('\n');
 }
 
 function describeAnnotations(): string {

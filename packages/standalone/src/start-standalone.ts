@@ -5,8 +5,8 @@
 import { mkdirSync, createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { receiverSettings, startReceiver } from '@knative-kafka/channel-receiver';
-import { readSettings, resourceKey, type ManifestProblem } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, openManifests } from '@knative-kafka/common/io';
+import { readSettings, resourceKey, type LoggedService, type ManifestProblem } from '@knative-kafka/common/core';
+import { createKafkaClient, createLogger, createRegistry, followLogLevel, openManifests, type Logger } from '@knative-kafka/common/io';
 import { dispatcherSettings, startDispatcher } from '@knative-kafka/dispatcher';
 import type { StartOptions } from './config.ts';
 import { consumerGroupNotJoined, readyOf, readyText, type ResourceStatus } from './core/resource-status.ts';
@@ -29,7 +29,6 @@ export async function startStandalone(options: StartOptions, home: string, env: 
   const logFolder = join(options.dataDir, 'log');
   mkdirSync(logFolder, { recursive: true });
   const logFile = createWriteStream(join(logFolder, 'standalone.log'), { flags: 'a' });
-  const log = createLogger('standalone', 'info', (line) => logFile.write(line));
 
   const ownKafka = options.kafkaBrokers === undefined ? await startOwnKafka(home, options.dataDir, { onProgress: (text) => terminal.progress(text), onEnded: (text) => terminal.warn(text) }) : undefined;
   const brokers = ownKafka?.brokers ?? options.kafkaBrokers ?? [];
@@ -43,25 +42,33 @@ export async function startStandalone(options: StartOptions, home: string, env: 
     const kafkaEnv = { ...env, KAFKA_BROKERS: brokers.join(',') };
     const receiverConfig = { ...readSettings(receiverSettings, kafkaEnv), ...drainTimes.receiver, httpPort: options.httpPort };
     const dispatcherConfig = { ...readSettings(dispatcherSettings, kafkaEnv), ...drainTimes.dispatcher };
+    const { systemNamespace, logLevel: startLevel } = dispatcherConfig;
+    // Each part under the name that it has in a cluster, so that the same ConfigMap says how much it logs.
+    const logOf = (service: LoggedService): Logger => createLogger(service, startLevel, (line) => logFile.write(line));
+    const [log, receiverLog, dispatcherLog] = [logOf('controller'), logOf('channel-receiver'), logOf('dispatcher')];
     const channelUrl = (channel: { readonly namespace: string; readonly name: string }): string => `http://127.0.0.1:${receiverConfig.httpPort}/${resourceKey(channel)}`;
     const resources = await openManifests({ dir: options.manifestsDir, clusterDomain: receiverConfig.clusterDomain, channelUrl, log });
     stops.push(() => resources.close());
+    const levels = { startLevel, systemNamespace };
+    followLogLevel(resources, { ...levels, service: 'controller', log });
+    followLogLevel(resources, { ...levels, service: 'channel-receiver', log: receiverLog });
+    followLogLevel(resources, { ...levels, service: 'dispatcher', log: dispatcherLog });
     const connection = { brokers, clientId: 'knative-kafka', requestTimeoutMs: receiverConfig.kafkaRequestTimeoutMs, connectTimeoutMs: receiverConfig.kafkaConnectTimeoutMs };
-    const kafka = createKafkaClient(connection, receiverConfig.kafkaClient, dispatcherConfig.consumerClient, log);
+    const kafka = createKafkaClient(connection, receiverConfig.kafkaClient, dispatcherConfig.consumerClient, dispatcherLog);
     const registry = createRegistry();
 
     if (options.displayPort !== 0) {
       const display = await startEventDisplay(options.displayPort, terminal);
       stops.push(() => display.close());
     }
-    const dispatcher = startDispatcher(dispatcherConfig, { resources, kafka, servesSources: true, registry, log });
+    const dispatcher = startDispatcher(dispatcherConfig, { resources, kafka, servesSources: true, registry, log: dispatcherLog });
     stops.push(() => dispatcher.stop());
     const kafkaText = `${brokers.join(',')}${ownKafka === undefined ? '' : ` (${ownKafka.description})`}`;
     const receiver = await startReceiver(receiverConfig, {
       resources,
       kafka,
       registry,
-      log,
+      log: receiverLog,
       extend: (app) =>
         addStatusPage(app, () => ({
           kafka: `Kafka ${kafkaText}`,

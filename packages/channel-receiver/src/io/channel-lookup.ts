@@ -48,6 +48,7 @@ export function watchChannels(options: {
       routes.set(key, { limitAt: -Infinity, route: { key, topic, maxMessageBytes: defaultMaxMessageBytes, sticky: new StickyPartition() } });
     }
     addresses = channelAddresses([...wanted].map(([key, { metadata }]) => ({ key, hosts: channelHosts(metadata, options.clusterDomain), route: routes.get(key)!.route })));
+    log.debug({ channels: routes.size }, 'resources have changed, these channels are served');
     void askLimits();
   };
 

@@ -27,6 +27,7 @@ export { fieldName, type FieldProblem } from './resources/field-problem.ts';
 export * from './resources/kafka-channel.ts';
 export * from './resources/kafka-source.ts';
 export type { KubernetesMeta, KubernetesObject, OwnerReference } from './resources/kubernetes-object.ts';
+export * from './resources/log-levels.ts';
 export * from './resources/metadata.ts';
 export type * from './resources/resources.ts';
 export * from './resources/source-data-plane.ts';

@@ -1,4 +1,6 @@
 /** The other door of common: adapters to the world that two or more services need. */
+export * from './config-map-problems.ts';
+export * from './follow-log-level.ts';
 export * from './http-server.ts';
 export * from './kafka/client.ts';
 export * from './kafka/ensure-topic.ts';

@@ -1,15 +1,15 @@
 /**
  * Logs for people and machines: one JSON object per line, transitions only, never one per event.
  *
- * winston costs a microsecond even for a level that is off, so nothing on an event's path calls it; what is counted
- * there goes to metrics.
+ * Nothing on an event's path logs, at whatever level: what is counted there goes to metrics.
+ *
+ * Always true: a change of the level is itself a line, also between two levels that both hide such lines; who reads a
+ * log sees from where on it says less.
  */
 import { Writable } from 'node:stream';
 import winston from 'winston';
 import { describeError } from '../core/fault.ts';
-
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
-export const logLevels = ['error', 'warn', 'info', 'debug'] as const satisfies readonly LogLevel[];
+import { logLevels, type LogLevel } from '../core/resources/log-levels.ts';
 
 /** Fields first, then a constant sentence: what varies can be searched for, what does not can be grouped by. */
 export interface Logger {
@@ -17,6 +17,7 @@ export interface Logger {
   warn(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
   debug(fields: LogFields, message: string): void;
+  /** From now on; the same level again changes nothing. */
   setLevel(level: LogLevel): void;
 }
 
@@ -33,14 +34,19 @@ export function createLogger(service: string, level: LogLevel, write: (line: str
     },
   });
   const logger = winston.createLogger({
-    level,
+    // Everything: what is shown is decided below, before a line is made.
+    level: 'debug',
     format: winston.format.combine(winston.format.timestamp(), winston.format.json()),
     defaultMeta: { service },
     transports: [new winston.transports.Stream({ stream })],
   });
-  const at = (name: LogLevel) => (fields: LogFields, message: string): void => {
-    if (!logger.isLevelEnabled(name)) return;
-    logger.log(name, message, 'err' in fields ? { ...fields, err: describeError(fields['err']) } : fields);
+  let current = level;
+  const at = (name: LogLevel) => {
+    const rank = logLevels.indexOf(name);
+    return (fields: LogFields, message: string): void => {
+      if (rank > logLevels.indexOf(current)) return;
+      logger.log(name, message, 'err' in fields ? { ...fields, err: describeError(fields['err']) } : fields);
+    };
   };
   return {
     error: at('error'),
@@ -48,7 +54,9 @@ export function createLogger(service: string, level: LogLevel, write: (line: str
     info: at('info'),
     debug: at('debug'),
     setLevel: (next) => {
-      logger.level = next;
+      if (next === current) return;
+      logger.log('info', 'log level changed', { logLevel: next, logLevelBefore: current });
+      current = next;
     },
   };
 }

@@ -119,7 +119,7 @@ describe('Deployments', () => {
       const [{ env, resources }] = template.spec.containers;
       expect(resources).toEqual({ limits: { memory: '1Gi' } });
       expect(new Set(env.map(({ name }) => name)).size).toBe(env.length);
-      expect(env).toEqual(expect.arrayContaining([{ name: 'LOG_LEVEL', value: 'debug' }, { name: 'DRAIN_TIMEOUT', value: '5s' }, { name: 'FURTHER' }]));
+      expect(env).toEqual(expect.arrayContaining([{ name: 'SYSTEM_NAMESPACE', value: 'knative-eventing' }, { name: 'LOG_LEVEL', value: 'debug' }, { name: 'DRAIN_TIMEOUT', value: '5s' }, { name: 'FURTHER' }]));
     }
   });
 

@@ -12,8 +12,9 @@ type Reconcile = (key: string) => { requeueAfterMs?: number } | undefined | Prom
 
 function start(reconcile: Reconcile, registry = new Registry()) {
   const lines: string[] = [];
+  const details: string[] = [];
   const line = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => void lines.push([level, message, fields['reason']].filter(Boolean).join(' / '));
-  const log: Logger = { error: line('error'), warn: line('warn'), info: line('info'), debug: line('debug'), setLevel: () => undefined };
+  const log: Logger = { error: line('error'), warn: line('warn'), info: line('info'), debug: (fields, message) => void details.push(`${message} / ${String(fields['key'])}`), setLevel: () => undefined };
   const state = { isLeading: true };
   const calls: string[] = [];
   const loop = startControllerLoop({
@@ -27,7 +28,7 @@ function start(reconcile: Reconcile, registry = new Registry()) {
       return Promise.resolve(key).then(reconcile);
     },
   });
-  return { loop, lines, calls, registry, state };
+  return { loop, lines, details, calls, registry, state };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -44,6 +45,16 @@ describe('the controller loop', () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(calls).toHaveLength(6);
     expect(lines).toEqual(['warn / not reconciled, trying again / KUBERNETES_UNAVAILABLE', 'info / reconciled again']);
+  });
+
+  it('tells of what it has reconciled to those who want to see more, and not of what failed', async () => {
+    const { loop, details } = start((key) => {
+      if (key === 'bad') throw fault('KUBERNETES_REFUSED', false);
+      return undefined;
+    });
+    for (const key of ['a', 'bad', 'b']) loop.enqueue(key);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(details).toEqual(['reconciled / a', 'reconciled / b']);
   });
 
   it('tells of a failure that turns into another one', async () => {

@@ -55,6 +55,7 @@ export function startControllerLoop({ name, workers, reconcile, isLeading, resyn
   const succeeded = (key: string): void => {
     const reason = failing.get(key);
     failing.delete(key);
+    log.debug({ controller: name, key }, 'reconciled');
     if (reason !== undefined && reason !== untold) log.info({ controller: name, key }, 'reconciled again');
   };
   const failed = (key: string, error: unknown): WorkOutcome => {
