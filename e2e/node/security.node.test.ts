@@ -7,7 +7,7 @@ import { waitFor } from '@knative-kafka/local-cluster';
 import { chart, Cluster, patienceMs, release, systemNamespace } from './cluster.ts';
 import { applyUntilReady, kafkaChannel, orderPlaced, orders, send, subscription } from './orders.ts';
 import { Subscriber } from './subscriber.ts';
-import { logOf, metricOf, runInPod, systemPods, type Component, type SystemPod } from './system-pods.ts';
+import { logOf, metricOf, runInPod, systemPods, type Component, type LogLine, type SystemPod } from './system-pods.ts';
 
 /** Prints what the kernel knows of the service's process, and what becomes of writing here and there. */
 const lookAround = `
@@ -121,6 +121,21 @@ describe('the pods of an installation', () => {
     await send(subscriber, orders, orderPlaced(`refused-${++id}`));
     await waitFor('one more to be kept', async () => (await eventsWith(dispatcher, 'kept')) > kept, { timeoutMs: patienceMs, everyMs: 300 });
     expect(await eventsWith(dispatcher, 'dropped')).toBe(dropped);
+    expect(await systemPods(cluster)).toEqual(before);
+  });
+
+  it('log at the level that config-kafka-logging asks for, and none of them starts anew', async () => {
+    const before = await systemPods(cluster);
+    const sayAll = async (level: string | null): Promise<void> => {
+      const keys = components.map((component) => `loglevel.${component.replace('kafka-', '')}`);
+      await cluster.kubectl(['patch', 'configmap', 'config-kafka-logging', '--namespace', systemNamespace, '--type', 'merge', '--patch', JSON.stringify({ data: Object.fromEntries(keys.map((key) => [key, level])) })]);
+    };
+    const untilAll = (fact: string, isIt: (line: LogLine) => boolean) =>
+      waitFor(fact, async () => (await Promise.all(before.map((pod) => logOf(cluster, pod)))).every((lines) => lines.some(isIt)), { timeoutMs: patienceMs, everyMs: 500 });
+    await sayAll('debug');
+    await untilAll('every pod at debug', ({ logLevel, logLevelBefore }) => logLevel === 'debug' && logLevelBefore === 'info');
+    await sayAll(null);
+    await untilAll('every pod as it was', ({ logLevel, logLevelBefore }) => logLevel === 'info' && logLevelBefore === 'debug');
     expect(await systemPods(cluster)).toEqual(before);
   });
 
