@@ -45,7 +45,7 @@ async function run(plan: Plan): Promise<number> {
 }
 
 async function startCluster({ dataDir, controlGroup, images, nodeImage, failures }: Plan): Promise<ClusterFacts> {
-  const [kubernetes] = await Promise.all([
+  const [kubernetes, kafka] = await Promise.all([
     startKubernetes({ dataDir: join(dataDir, 'kubernetes'), nodeAddress: nodeNetwork.nodeAddress, onProgress: say, onProcessEnded: say }),
     startKafka({
       dataDir: join(dataDir, 'kafka'),
@@ -72,7 +72,7 @@ async function startCluster({ dataDir, controlGroup, images, nodeImage, failures
   };
   try {
     const node = await startNode({ kubernetes, dataDir: join(dataDir, 'node'), controlGroup, images, onProgress: say, onProcessEnded: say });
-    await serveNodeControl(facts.control, kubernetes, node);
+    await serveNodeControl(facts.control, { kubernetes, node, controlGroup, broker: kafka.brokers[0]! });
   } catch (error) {
     await collectDiagnostics(facts, 'start of the node');
     throw error;

@@ -4,7 +4,7 @@
  *
  * Always true: an event that was begun is sent until it is acknowledged; what an outage has held up is not made up for.
  */
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Arrival, LoadRun } from './load-run.ts';
@@ -16,6 +16,8 @@ export interface LoadOrder {
   readonly keys: number;
   /** Between two events of a key. */
   readonly everyMs: number;
+  /** How long its subscriber takes for each. */
+  readonly answerMs: number;
   /** It ends by itself after so many events, all keys together. */
   readonly most: number;
 }
@@ -36,6 +38,7 @@ interface RunInPod extends LoadRun {
   readonly arrivals: Arrival[];
   readonly refusals: Record<string, number>;
   readonly delivered: Set<string>;
+  readonly answerMs: number;
   begun: number;
   isOn: boolean;
   isDone: boolean;
@@ -45,14 +48,12 @@ interface RunInPod extends LoadRun {
 const answerTimeoutMs = 40_000;
 /** Before another attempt, where the answer does not say. */
 const retryMs = 200;
-/** The subscriber takes a moment, so that deliveries are under way at any time. */
-const subscriberMs = 20;
 
 const runs = new Map<string, RunInPod>();
 let latest: RunInPod | undefined;
 
 function start(order: LoadOrder): void {
-  const run: RunInPod = { acknowledged: [], arrivals: [], refusals: {}, delivered: new Set(), begun: 0, isOn: true, isDone: false };
+  const run: RunInPod = { acknowledged: [], arrivals: [], refusals: {}, delivered: new Set(), answerMs: order.answerMs, begun: 0, isOn: true, isDone: false };
   runs.set(order.name, run);
   latest = run;
   const lanes = Array.from({ length: order.keys }, (_, key) => sendKey(run, order, key));
@@ -94,13 +95,21 @@ async function post({ name, url }: LoadOrder, id: string, attempt: number): Prom
   }
 }
 
-/** @param eventId `run/key/number` */
-function take(eventId: string, attempt: number): void {
+/**
+ * Keeps an event that was delivered.
+ *
+ * @returns how long to take for it, in milliseconds
+ */
+function take(headers: IncomingHttpHeaders): number {
+  const eventId = String(headers['ce-id']); // run/key/number
   const slash = eventId.indexOf('/');
   const run = runs.get(eventId.slice(0, slash));
   const id = eventId.slice(slash + 1);
+  // Where it was in Kafka is told by KafkaSources alone.
+  const { 'ce-knativekafkapartition': partition, 'ce-knativekafkaoffset': offset } = headers;
   run?.delivered.add(id);
-  run?.arrivals.push({ id, attempt, atMs: Date.now() });
+  run?.arrivals.push({ id, attempt: Number(headers['ce-attempt']), atMs: Date.now(), ...(partition === undefined ? {} : { place: `${String(partition)}/${String(offset)}` }) });
+  return run?.answerMs ?? 0;
 }
 
 function progress(): LoadProgress {
@@ -120,8 +129,7 @@ createServer((request, response) => {
   void text(request).then(async (body) => {
     const { url: path = '', headers } = request;
     if (path !== '/events') return response.end(JSON.stringify(answerTests(path, body)));
-    take(String(headers['ce-id']), Number(headers['ce-attempt']));
-    await delay(subscriberMs);
+    await delay(take(headers));
     return response.writeHead(202).end();
   }, () => response.destroy());
 }).listen(8080);

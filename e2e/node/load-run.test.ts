@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { arrivalsBetween, loadTable, silenceBeganAtMs, tallyLoad, type Arrival, type LoadRun } from './load-run.ts';
+import { arrivalsBetween, loadTable, overtakenInPartition, silenceBeganAtMs, tallyLoad, type Arrival, type LoadRun } from './load-run.ts';
 
 /** `id` or `id#attempt`, one every 10 ms from 1000 on unless the time is given. */
 function arrived(...names: readonly (string | readonly [string, number])[]): Arrival[] {
@@ -38,6 +38,24 @@ describe('the tally of a load', () => {
     const arrivals = arrived(['0/0', 1000], ['0/1', 1100], ['1/0', 1130], ['0/1', 3000], ['1/0', 3001], ['0/2', 3100]);
     expect(silenceBeganAtMs(arrivals)).toBe(1130);
     expect(tallyLoad(run(['0/0', '0/1', '0/2', '1/0'], arrivals)).repeatedFromMs).toBe(30);
+  });
+
+  it.each([
+    ['partitions overtake each other', ['0/7', '1/3', '0/8', '1/4'], []],
+    ['some come again', ['0/7', '0/8', '0/7', '0/8', '0/9'], []],
+    ['a later one came first', ['0/8', '1/3', '0/7'], ['0/7']],
+    ['a later one came first, and numbers have more digits', ['0/9', '0/10'], []],
+  ])('judges the order within a partition by places, where %s', (_, places, found) => {
+    expect(overtakenInPartition(run([], places.map((place, index) => ({ id: `0/${index}`, attempt: 1, atMs: 1000 + index, place }))))).toEqual(found);
+  });
+
+  it('has no places of events that no KafkaSource has delivered', () => {
+    expect(overtakenInPartition(run([], arrived('0/1', '0/0')))).toEqual([]);
+  });
+
+  it('bears more events than a function bears arguments', () => {
+    const ids = Array.from({ length: 300_000 }, (_, number) => `0/${number}`);
+    expect(tallyLoad(run(ids, ids.map((id, index) => ({ id, attempt: 1, atMs: 1000 + index }))))).toMatchObject({ delivered: 300_000, outOfOrder: [] });
   });
 
   it('knows nothing of a run without events', () => {

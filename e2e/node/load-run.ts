@@ -23,6 +23,8 @@ export interface Arrival {
   /** 1 for the first. */
   readonly attempt: number;
   readonly atMs: number;
+  /** `partition/offset` of its record, where a KafkaSource has delivered it. */
+  readonly place?: string;
 }
 
 export interface LoadTally {
@@ -70,7 +72,7 @@ export function tallyLoad({ acknowledged, arrivals, refusals }: LoadRun): LoadTa
     outOfOrder: outOfOrder([...firstAt.keys()]),
     refusals,
     longestPauseMs: longestPauseMs(arrivals),
-    longestWaitMs: Math.max(0, ...acknowledged.map(({ id, sentAtMs }) => (firstAt.get(id) ?? sentAtMs) - sentAtMs)),
+    longestWaitMs: acknowledged.reduce((longest, { id, sentAtMs }) => Math.max(longest, (firstAt.get(id) ?? sentAtMs) - sentAtMs), 0),
     repeatedFromMs: repeatedFromMs(arrivals, twice.map((id) => firstAt.get(id) ?? 0)),
   };
 }
@@ -80,7 +82,12 @@ export function arrivalsBetween({ arrivals }: LoadRun, fromMs: number, toMs: num
   return arrivals.filter(({ atMs }) => atMs >= fromMs && atMs < toMs).length;
 }
 
-/** @param ids in the order in which they came first */
+/** Places, as in `Arrival`, that came first after a later one of their partition. */
+export function overtakenInPartition({ arrivals }: LoadRun): readonly string[] {
+  return outOfOrder([...new Set(arrivals.flatMap(({ place }) => place ?? []))]);
+}
+
+/** @param ids in the order in which they came first; of keys, or of partitions */
 function outOfOrder(ids: readonly EventId[]): EventId[] {
   const latest = new Map<string, number>();
   return ids.filter((id) => {

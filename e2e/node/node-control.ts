@@ -1,5 +1,6 @@
 /**
- * What only the machine of a node can do to it: end a container without a word, take the API server away.
+ * What only the machine of a node can do to it: end a container without a word, let it run out of memory, take the API
+ * server or Kafka away.
  *
  * The tests run in a process of their own and see a cluster from outside; whoever started the node (inside.ts) serves
  * these on a Unix socket. A cluster of somebody else's has none.
@@ -8,15 +9,33 @@
  */
 import { createServer, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { KubernetesCluster, LocalNode } from '@knative-kafka/local-cluster';
+import type { KafkaBroker, KubernetesCluster, LocalNode } from '@knative-kafka/local-cluster';
+import { exhaustMemory } from './container-memory.ts';
+
+export interface ControlledParts {
+  readonly kubernetes: KubernetesCluster;
+  readonly node: LocalNode;
+  /** Of the node's pods. */
+  readonly controlGroup: string;
+  /** The only one of its Kafka. */
+  readonly broker: KafkaBroker;
+}
 
 /** Serves the requests below at the path, for as long as the process runs. */
-export async function serveNodeControl(path: string, kubernetes: KubernetesCluster, node: LocalNode): Promise<void> {
+export async function serveNodeControl(path: string, { kubernetes, node, controlGroup, broker }: ControlledParts): Promise<void> {
+  const doings: Readonly<Record<string, (id: string) => Promise<void>>> = {
+    'stop-api-server': () => kubernetes.apiServer.stop(),
+    'start-api-server': () => kubernetes.apiServer.start(),
+    'stop-kafka': () => broker.stop(),
+    'kill-kafka': () => broker.kill(),
+    'start-kafka': () => broker.start(),
+    kill: (id) => node.killContainer(id),
+    'exhaust-memory': (id) => exhaustMemory(controlGroup, id),
+  };
   const carryOut = async (url: string): Promise<void> => {
-    if (url === '/api-server/stop') return kubernetes.apiServer.stop();
-    if (url === '/api-server/start') return kubernetes.apiServer.start();
-    if (url.startsWith('/kill/')) return node.killContainer(url.slice('/kill/'.length));
-    throw new Error(`nothing is done for ${url}`);
+    const [, doing = '', id = ''] = url.split('/');
+    if (doings[doing] === undefined) throw new Error(`nothing is done for ${url}`);
+    await doings[doing](id);
   };
   const server = createServer((request, response) => {
     carryOut(request.url ?? '').then(() => response.end(), (error: unknown) => response.writeHead(500).end((error as Error).message));
@@ -36,17 +55,37 @@ export class NodeControl {
 
   /** etcd and its data go on. */
   async stopApiServer(): Promise<void> {
-    await this.#ask('/api-server/stop');
+    await this.#ask('/stop-api-server');
   }
 
   /** Waits until it is ready. */
   async startApiServer(): Promise<void> {
-    await this.#ask('/api-server/start');
+    await this.#ask('/start-api-server');
+  }
+
+  /** SIGTERM; waits until it has ended. */
+  async stopKafka(): Promise<void> {
+    await this.#ask('/stop-kafka');
+  }
+
+  /** SIGKILL. */
+  async killKafka(): Promise<void> {
+    await this.#ask('/kill-kafka');
+  }
+
+  /** On the data that it left; waits until it serves. */
+  async startKafka(): Promise<void> {
+    await this.#ask('/start-kafka');
   }
 
   /** SIGKILL. @param id as a pod's status has it, without `containerd://` */
   async killContainer(id: string): Promise<void> {
     await this.#ask(`/kill/${id}`);
+  }
+
+  /** Has the kernel end it, for want of memory; waits until it has. @param id as above */
+  async exhaustMemory(id: string): Promise<void> {
+    await this.#ask(`/exhaust-memory/${id}`);
   }
 
   /** @throws Error with what went wrong on the other side */

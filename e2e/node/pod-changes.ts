@@ -12,6 +12,8 @@ export interface RunningPod {
   /** Without the name of the container runtime. */
   readonly containerId: string;
   readonly restarts: number;
+  /** Why the container before this one ended, in Kubernetes' words; empty where there was none. */
+  readonly lastEnd: string;
   /** And not about to end. */
   readonly isReady: boolean;
 }
@@ -47,11 +49,21 @@ export async function deleteByForce(cluster: Cluster, { name }: RunningPod): Pro
 }
 
 /** SIGKILL for the program of a pod; waits until it has been started again and is ready. */
-export async function killProgram(cluster: Cluster, { component, uid, name, containerId, restarts }: RunningPod): Promise<void> {
-  await cluster.control.killContainer(containerId);
-  await waitFor(`${name} to be ready again`, async () => {
+export async function killProgram(cluster: Cluster, pod: RunningPod): Promise<void> {
+  await cluster.control.killContainer(pod.containerId);
+  await untilStartedAgain(cluster, pod);
+}
+
+/** The kernel ends the program of a pod for want of memory; waits until it has been started again and is ready. @returns the pod then */
+export async function exhaustMemory(cluster: Cluster, pod: RunningPod): Promise<RunningPod> {
+  await cluster.control.exhaustMemory(pod.containerId);
+  return untilStartedAgain(cluster, pod);
+}
+
+async function untilStartedAgain(cluster: Cluster, { component, uid, name, restarts }: RunningPod): Promise<RunningPod> {
+  return waitFor(`${name} to be ready again`, async () => {
     const now = (await runningPods(cluster, component)).find((pod) => pod.uid === uid);
-    return now !== undefined && now.restarts > restarts && now.isReady;
+    return now !== undefined && now.restarts > restarts && now.isReady && now;
   }, { timeoutMs: patienceMs, everyMs: 500 });
 }
 
@@ -60,13 +72,14 @@ function selectorOf(component: Component): string {
 }
 
 function asRunning(component: Component, { metadata, status }: ClusterObject): RunningPod {
-  const [container] = (status?.['containerStatuses'] ?? []) as { containerID?: string; restartCount: number; ready: boolean }[];
+  const [container] = (status?.['containerStatuses'] ?? []) as { containerID?: string; restartCount: number; ready: boolean; lastState?: { terminated?: { reason?: string } } }[];
   return {
     component,
     name: metadata.name,
     uid: metadata.uid ?? '',
     containerId: (container?.containerID ?? '').replace(/^.*:\/\//, ''),
     restarts: container?.restartCount ?? 0,
+    lastEnd: container?.lastState?.terminated?.reason ?? '',
     isReady: container?.ready === true && metadata.deletionTimestamp === undefined,
   };
 }

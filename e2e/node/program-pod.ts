@@ -12,6 +12,8 @@ export interface PodProgram {
   readonly file: string;
   /** Source of a program on nothing but Node, which serves port 8080, GET /ready included. */
   readonly source: string;
+  /** CPU that it asks for; nothing when left out, so that it has what others leave. */
+  readonly cpu?: string;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface PodProgram {
  *
  * @returns path of the API server that leads to the program's root, without a slash at its end
  */
-export async function startProgram(cluster: Cluster, { name, namespace, file, source }: PodProgram): Promise<string> {
+export async function startProgram(cluster: Cluster, { name, namespace, file, source, cpu }: PodProgram): Promise<string> {
   const metadata = { name, namespace };
   const labels = { app: name };
   const container = {
@@ -28,6 +30,7 @@ export async function startProgram(cluster: Cluster, { name, namespace, file, so
     args: [`/program/${file}`],
     ports: [{ containerPort: 8080 }],
     readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1 },
+    ...(cpu === undefined ? {} : { resources: { requests: { cpu } } }),
     securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
     volumeMounts: [{ name: 'program', mountPath: '/program' }],
   };

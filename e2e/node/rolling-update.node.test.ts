@@ -4,8 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chart, Cluster, release, systemNamespace } from './cluster.ts';
+import { expectUndisturbed } from './load-expectations.ts';
 import { tallyLoad, type LoadTally } from './load-run.ts';
-import { fewestEvents, installUnderLoad, type Load } from './load.ts';
+import { installUnderLoad, type Load } from './load.ts';
 import { addressOf, orders } from './orders.ts';
 import { rollOut, whileReplaced } from './pod-changes.ts';
 
@@ -42,8 +43,3 @@ describe('while events flow', () => {
     for (const [name, tally] of load!.tallies) expect(tallyLoad(await load!.run(name))).toEqual(tally);
   });
 });
-
-function expectUndisturbed({ acknowledged, lost, unasked, twice, storedTwice, outOfOrder }: LoadTally): void {
-  expect({ lost, unasked, twice, storedTwice, outOfOrder }).toEqual({ lost: [], unasked: [], twice: [], storedTwice: [], outOfOrder: [] });
-  expect(acknowledged).toBeGreaterThanOrEqual(fewestEvents);
-}
