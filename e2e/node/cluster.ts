@@ -25,6 +25,13 @@ export const systemNamespace = 'knative-eventing';
 export const patienceMs = 180_000;
 const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
+export interface Installation {
+  /** Of the chart; today's unless told. */
+  readonly folder?: string;
+  /** Further words of helm's command line. */
+  readonly values?: readonly string[];
+}
+
 export class Cluster {
   readonly facts: ClusterFacts;
   /** Whether the node is of this machine, so that there is `control`. */
@@ -76,9 +83,9 @@ export class Cluster {
     return ['--set-string', `kafka.brokers=${brokers}`, ...(registry === '' ? [] : ['--set-string', `image.registry=${registry}`])];
   }
 
-  /** Installs the chart with its defaults, and waits until everything is ready. */
-  async install(): Promise<void> {
-    await this.helm(['install', release, chart, ...this.values(), '--wait', '--timeout', '4m']);
+  /** Installs the chart, with its defaults unless told, and waits until everything is ready. */
+  async install({ folder = chart, values = [] }: Installation = {}): Promise<void> {
+    await this.helm(['install', release, folder, ...this.values(), ...values, '--wait', '--timeout', '4m']);
   }
 
   /** In the shape of local-cluster, for what it starts beside a cluster. */
