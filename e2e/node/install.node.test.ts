@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { waitFor } from '@knative-kafka/local-cluster';
 import { chart, Cluster, patienceMs, release, systemNamespace } from './cluster.ts';
 import { orders, sendAndAwait, startOrders } from './orders.ts';
+import { dispatchers, expectRemainsAsNoted } from './remains.ts';
 import type { Subscriber } from './subscriber.ts';
 
 describe('an installation with the defaults of the chart', () => {
@@ -69,35 +70,15 @@ describe('an installation with the defaults of the chart', () => {
   });
 
   it('leaves after uninstall what its notes say, and nothing else', async () => {
-    const dispatcher = (await dispatchers())[0]?.metadata.name ?? '';
-    await cluster.helm(['uninstall', release, '--wait', '--timeout', '4m']);
-    const left = async (): Promise<string[]> => [...(await cluster.inventory())].filter((object) => !before.has(object) && !object.includes('subscriber')).sort();
-    const promised = [
-      ...['channels', 'kafkachannels', 'subscriptions'].map((plural) => `CustomResourceDefinition ${plural}.messaging.knative.dev`),
-      'CustomResourceDefinition kafkasources.sources.knative.dev',
-      ...['addressable-resolver', 'channel-addressable-resolver', 'channelable-manipulator', 'service-addressable-resolver'].map((name) => `ClusterRole ${name}`),
-      `Deployment ${systemNamespace}/${dispatcher}`,
-      `Lease ${systemNamespace}/kafka-controller`,
-      `KafkaChannel ${orders}/${orders}`,
-      `Service ${orders}/${orders}-kn-channel`,
-      `StatefulSet ${systemNamespace}/kafka-source-dispatcher`,
-      `Subscription ${orders}/all`,
-    ].sort();
-    await waitFor('what is not promised to go', async () => (await left()).length <= promised.length, { timeoutMs: patienceMs, everyMs: 1_000 }).catch(() => undefined);
-    expect(await left()).toEqual(promised);
+    await expectRemainsAsNoted(cluster, before, 'subscriber');
   });
-
-  const dispatchers = async () => {
-    const made = await cluster.list('deployments', '--namespace', systemNamespace, '--selector', 'app.kubernetes.io/managed-by=kafka-controller');
-    return made.filter(({ metadata }) => metadata.name.endsWith('-dispatcher'));
-  };
 
   /** Waits until the dispatcher's pods, and no older ones, ask for that much memory and are ready. */
   async function untilDispatcherRequests(memory: string): Promise<void> {
     const asks = `"requests":{"cpu":"50m","memory":"${memory}"}`;
     const name = await waitFor(
       `a dispatcher that asks for ${memory}`,
-      async () => (await dispatchers()).find(({ spec }) => JSON.stringify(spec).includes(asks))?.metadata.name,
+      async () => (await dispatchers(cluster)).find(({ spec }) => JSON.stringify(spec).includes(asks))?.metadata.name,
       { timeoutMs: patienceMs, everyMs: 500 },
     );
     await cluster.kubectl(['rollout', 'status', `deployment/${name}`, '--namespace', systemNamespace, '--timeout=3m']);
