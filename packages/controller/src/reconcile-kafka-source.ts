@@ -7,8 +7,8 @@
  * whatever Kafka does, and keeps a consumer group that somebody named.
  */
 import {
-  Fault, fieldName, isGeneratedConsumerGroup, generatedConsumerGroup, resolveDestination, secretsOf, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceAccess,
-  type Destination, type DestinationLookups, type DestinationRole, type KafkaSource, type ResolvedAddress, type ResolvedDestination,
+  Fault, fieldName, isGeneratedConsumerGroup, generatedConsumerGroup, resolveDestination, secretsOf, settledSource, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceAccess,
+  type Destination, type DestinationLookups, type DestinationRole, type KafkaSource, type ResolvedAddress, type ResolvedDestination, type SettledSource,
 } from '@knative-kafka/common/core';
 import { resourceTypes, type Admin, type KubernetesApi, type Logger } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
@@ -17,7 +17,7 @@ import { desiredSecretAccess, secretAccessName } from './core/desired-secret-acc
 import { isDeleting, type KafkaSourceObject, type KafkaSourceStatus } from './core/objects.ts';
 import { toKafkaSource } from './core/placed-sources.ts';
 import type { Workloads } from './core/pod-template.ts';
-import { settledSource, stillSettled, unsettledTopics, type SettledSource } from './core/settled-source.ts';
+import { stillSettled, unsettledTopics } from './core/settled-source.ts';
 import { grantedSecretsAnnotation, sourceStatus, type ObservedSource } from './core/source-status.ts';
 import { applyDrifted, applyStatus } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';

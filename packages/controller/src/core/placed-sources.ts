@@ -1,10 +1,9 @@
 /**
  * What a KafkaSource asks for of the pods, and what it got.
  */
-import { parseKafkaSource, type KafkaSource, type KafkaSourceManifest, type PodPlacement } from '@knative-kafka/common/core';
+import { parseKafkaSource, settledSource, type KafkaSource, type KafkaSourceManifest, type PodPlacement } from '@knative-kafka/common/core';
 import { isDeleting, type KafkaSourceObject } from './objects.ts';
 import type { SourcePlacement } from './placement.ts';
-import { settledSource } from './settled-source.ts';
 
 export interface PlacedSource extends SourcePlacement {
   /** Vreplicas that it was placed for; fewer than `spec.consumers` while it is not to be served. */

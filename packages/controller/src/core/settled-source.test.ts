@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { settledAnnotations, settledSource, stillSettled, unsettledTopics, type SettledSource } from './settled-source.ts';
+import { settledSource, type SettledSource } from '@knative-kafka/common/core';
+import { settledAnnotations, stillSettled, unsettledTopics } from './settled-source.ts';
 
 const of = (servers: string, topics: string): SettledSource => ({ bootstrapServers: servers.split(' '), topics: topics.split(' ') });
 

@@ -4,19 +4,7 @@
  * It is recorded in the status and never forgotten, because offsets that vanish later (Kafka forgets those of a group
  * that nobody was in for a week) are no reason to begin at the end again: that would lose what came meanwhile.
  */
-import { settledBootstrapServersAnnotation, settledTopicsAnnotation } from '@knative-kafka/common/core';
-
-export interface SettledSource {
-  readonly bootstrapServers: readonly string[];
-  readonly topics: readonly string[];
-}
-
-/** @param annotations of the status */
-export function settledSource(annotations: Readonly<Record<string, string>> | undefined): SettledSource | undefined {
-  const topics = entriesOf(annotations?.[settledTopicsAnnotation]);
-  const bootstrapServers = entriesOf(annotations?.[settledBootstrapServersAnnotation]);
-  return topics.length === 0 || bootstrapServers.length === 0 ? undefined : { bootstrapServers, topics };
-}
+import { settledBootstrapServersAnnotation, settledTopicsAnnotation, type SettledSource } from '@knative-kafka/common/core';
 
 export function settledAnnotations(settled: SettledSource | undefined): Readonly<Record<string, string>> {
   if (settled === undefined) return {};
@@ -41,8 +29,4 @@ export function stillSettled(spec: SettledSource, settled: SettledSource | undef
 
 function isSameSet(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((entry) => other.includes(entry));
-}
-
-function entriesOf(text: string | undefined): readonly string[] {
-  return (text ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
 }

@@ -5,11 +5,11 @@
  * and vreplicas on pods. A pod that starts again is no reason not to be, as long as another one of the source runs; how
  * many vreplicas are on pods that are Ready is told by `consumers`.
  */
-import { settledConsumerGroupAnnotation, shortHash, withReady, type Condition, type KafkaSource, type ResolvedDestination } from '@knative-kafka/common/core';
+import { settledConsumerGroupAnnotation, shortHash, withReady, type Condition, type KafkaSource, type ResolvedDestination, type SettledSource } from '@knative-kafka/common/core';
 import { deadLetterSinkFields, type Problem } from './channel-status.ts';
 import type { KafkaSourceStatus } from './objects.ts';
 import type { PlacedSource } from './placed-sources.ts';
-import { settledAnnotations, type SettledSource } from './settled-source.ts';
+import { settledAnnotations } from './settled-source.ts';
 
 /** In `status.annotations`: the Secrets that the dispatchers were given access to for this source. */
 export const grantedSecretsAnnotation = 'kafka.eventing.knative.dev/granted-secrets';

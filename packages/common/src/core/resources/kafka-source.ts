@@ -114,6 +114,23 @@ export const settledBootstrapServersAnnotation = 'kafka.eventing.knative.dev/boo
 /** Beside them: the consumer group that has the offsets, so that a spec that loses a generated name gets the same one back. */
 export const settledConsumerGroupAnnotation = 'kafka.eventing.knative.dev/consumer-group';
 
+/** On which servers and for which topics a consumer group has initial offsets. */
+export interface SettledSource {
+  readonly bootstrapServers: readonly string[];
+  readonly topics: readonly string[];
+}
+
+/** @param annotations of the status */
+export function settledSource(annotations: Readonly<Record<string, string>> | undefined): SettledSource | undefined {
+  const topics = entriesOf(annotations?.[settledTopicsAnnotation]);
+  const bootstrapServers = entriesOf(annotations?.[settledBootstrapServersAnnotation]);
+  return topics.length === 0 || bootstrapServers.length === 0 ? undefined : { bootstrapServers, topics };
+}
+
+function entriesOf(text: string | undefined): readonly string[] {
+  return (text ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
+}
+
 /** A reference to a Secret as it may be written; eventing-kafka-broker stores `{}` where there is none. */
 export interface SecretValueSource {
   readonly secretKeyRef?: SecretKeyReference;

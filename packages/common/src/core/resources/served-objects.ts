@@ -9,7 +9,7 @@
  */
 import type { ConfigMap } from './core-objects.ts';
 import { deliveryOrderAnnotation, parseKafkaChannel, type KafkaChannel, type KafkaChannelManifest } from './kafka-channel.ts';
-import { keyTypeLabel, maxPollRecordsAnnotation, parseKafkaSource, rateLimiterAnnotation, settledBootstrapServersAnnotation, settledTopicsAnnotation, type KafkaSourceManifest, type PodPlacement, type ServedSource } from './kafka-source.ts';
+import { keyTypeLabel, maxPollRecordsAnnotation, parseKafkaSource, rateLimiterAnnotation, settledSource, type KafkaSourceManifest, type PodPlacement, type ServedSource } from './kafka-source.ts';
 import { parseMetadata, type ManifestMeta } from './metadata.ts';
 import type { DeliverySpec } from './delivery.ts';
 import type { ResolvedAddress } from './destination.ts';
@@ -73,21 +73,18 @@ export function servedSource(object: ServedObject): ServedSource | undefined {
   if (object.metadata.deletionTimestamp !== undefined) return undefined;
   const spec = fields(object.spec);
   const status = fields(object.status);
-  const settled = texts(status['annotations']);
-  const topics = separated(settled[settledTopicsAnnotation]);
-  const bootstrapServers = separated(settled[settledBootstrapServersAnnotation]);
+  const settled = settledSource(texts(status['annotations']));
   const consumerGroup = spec['consumerGroup'];
   const sink = addressIn(status, 'sink');
   const deadLetterSink = addressIn(status, 'deadLetterSink');
   const needsDeadLetterSink = fields(spec['delivery'])['deadLetterSink'] !== undefined;
   if (sink === undefined || (needsDeadLetterSink && deadLetterSink === undefined)) return undefined;
-  if (topics.length === 0 || bootstrapServers.length === 0 || typeof consumerGroup !== 'string' || consumerGroup === '') return undefined;
+  if (settled === undefined || typeof consumerGroup !== 'string' || consumerGroup === '') return undefined;
   const consumers = spec['consumers'];
   const { source } = parseKafkaSource({
     ...header(object),
     spec: {
-      bootstrapServers,
-      topics,
+      ...settled,
       consumerGroup,
       ...(typeof consumers === 'number' ? { consumers } : {}),
       ...textsOf(spec, ['initialOffset', 'ordering']),
@@ -194,10 +191,6 @@ function netPart<Name extends string>(spec: Readonly<Record<string, unknown>>, p
 type SecretReferences = NonNullable<NonNullable<NonNullable<KafkaSourceManifest['spec']['net']>['sasl']>['type']>;
 
 /** The entries of a comma-separated list. */
-function separated(text: string | undefined): readonly string[] {
-  return (text ?? '').split(',').map((entry) => entry.trim()).filter((entry) => entry !== '');
-}
-
 function textsOf<Name extends string>(found: Readonly<Record<string, unknown>>, names: readonly Name[]): Partial<Record<Name, string>> {
   const result: Partial<Record<Name, string>> = {};
   for (const name of names) {
