@@ -231,19 +231,26 @@ describe('one broker', () => {
       await until('its connections to end', () => proxy.connections() === 0);
     });
 
+    const groupSetting = async (groupId: string, name: string): Promise<string | null | undefined> => {
+      const resource = { resourceType: 32 as const, resourceName: groupId, configurationKeys: [name] };
+      const { results } = await askBroker(cluster.bootstrap, (broker) => describeConfigsV4.api.async(broker, [resource], false, false));
+      return results[0]?.configs[0]?.value;
+    };
+
     it('sets the session timeout of its group where the broker allows it', async () => {
       const topic = await createTopic(client, 1);
-      const sessionTimeoutOf = async (groupId: string): Promise<string | null | undefined> => {
-        const resource = { resourceType: 32, resourceName: groupId, configurationKeys: ['consumer.session.timeout.ms'] } as const;
-        const { results } = await askBroker(cluster.bootstrap, (broker) => describeConfigsV4.api.async(broker, [{ ...resource, configurationKeys: [...resource.configurationKeys] }], false, false));
-        return results[0]?.configs[0]?.value;
-      };
       await start(topic, { groupId: 'allowed', sessionTimeoutMs: 12_000 });
-      expect(await sessionTimeoutOf('allowed')).toBe('12000');
+      expect(await groupSetting('allowed', 'consumer.session.timeout.ms')).toBe('12000');
       const refused = await start(topic, { groupId: 'refused', sessionTimeoutMs: 500 });
-      expect(await sessionTimeoutOf('refused')).toBe('45000');
+      expect(await groupSetting('refused', 'consumer.session.timeout.ms')).toBe('45000');
       await until('its partition', () => refused.partitions().length === 1);
       expect(logged.filter(({ level }) => level !== 'debug')).toEqual([]);
+    });
+
+    it('has its group assign partitions at once, whatever session the broker allows', async () => {
+      const topic = await createTopic(client, 1);
+      await start(topic, { groupId: 'refused-and-at-once', sessionTimeoutMs: 500 });
+      expect(await groupSetting('refused-and-at-once', 'consumer.assignment.interval.ms')).toBe('0');
     });
   });
 
