@@ -1,9 +1,10 @@
 /**
  * Kafka gone and back: nothing acknowledged is lost, senders are told to try again, and nobody has to be restarted.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { waitFor } from '@knative-kafka/local-cluster';
-import { patienceMs, sendEvents, untilReady, World } from './harness.ts';
+import { logged, patienceMs, sendEvents, untilReady, World } from './harness.ts';
 
 const events = 10_000;
 
@@ -35,6 +36,29 @@ describe('an outage of Kafka', () => {
     await subscriber.untilAccepted(acknowledged);
     expect(subscriber.orderBreaks()).toEqual([]);
     expect(receiver.process.isRunning()).toBe(true);
+  });
+
+  it('stops deliveries that could not be committed, and goes on with them afterwards', async () => {
+    await world.channel('orders', 6);
+    const subscriber = await world.subscriber({ answer: () => delay(5, 202) });
+    const receiver = await world.receiver();
+    const dispatcher = await world.dispatcher({ awaitReady: false });
+    world.subscription('all', 'orders', subscriber.uri);
+    await untilReady(dispatcher);
+    const { acknowledged } = await sendEvents({ urls: [receiver.url('orders')], count: events, keys: 60 });
+    await waitFor('the first deliveries', () => subscriber.accepted.length > 100, { timeoutMs: patienceMs });
+    const broker = world.kafka.brokers[0]!;
+    await broker.kill();
+    await logged(dispatcher, { message: 'the group takes no commits, so nothing new is delivered until it does' });
+    const atHold = subscriber.received.length;
+    expect(atHold).toBeLessThan(events); // or there was nothing left to hold up
+    // Long enough for hundreds more.
+    await waitFor('the receiver to give up', async () => (await fetch(`http://127.0.0.1:${receiver.metricsPort}/readyz`)).status === 503, { timeoutMs: patienceMs });
+    expect(subscriber.received.length).toBeLessThanOrEqual(atHold + 6); // one of each partition was under way
+
+    await broker.start();
+    await subscriber.untilAccepted(acknowledged);
+    expect(subscriber.orderBreaks()).toEqual([]);
   });
 
   it('starts without Kafka: up, not ready, 503; ready when Kafka is back', async () => {

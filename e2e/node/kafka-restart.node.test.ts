@@ -30,16 +30,17 @@ describe.skipIf(!cluster.isOurs)('while events flow', () => {
     ['Kafka killed', () => cluster.control.killKafka()],
   ] as const)('loses nothing and restarts no pod: %s', async (name, end) => {
     const before = await systemPods(cluster);
-    let endedAtMs = 0;
+    const lastCommit = { fromMs: 0, toMs: 0 };
     const tally = await load!.during(name, addressOf(orders), async () => {
-      endedAtMs = Date.now();
+      lastCommit.fromMs = Date.now();
       await end();
+      lastCommit.toMs = Date.now();
       await cluster.control.startKafka();
-      console.log(`${name}: serves again ${((Date.now() - endedAtMs) / 1000).toFixed(1)} s after it was told to end`);
+      console.log(`${name}: serves again ${((Date.now() - lastCommit.fromMs) / 1000).toFixed(1)} s after it was told to end`);
       await untilWell(cluster);
     });
     expectNothingLost(tally);
-    expectFewTwice(name, await load!.run(name), tally, endedAtMs); // the node is this machine: the clock of its pods is ours
+    expectFewTwice(name, await load!.run(name), tally, lastCommit); // the node is this machine: the clock of its pods is ours
     expect(await systemPods(cluster)).toEqual(before);
   });
 

@@ -129,7 +129,7 @@ function setUp({ change = {}, destination = {}, kafkaKnown, order = desired.orde
     log,
     partitionQueueBytes: () => 1_000_000,
     onLanes: (change) => { lanes.now += change; },
-  }, { commitIntervalMs, maxInFlight: 100 });
+  }, { commitIntervalMs, commitPatienceMs: 1_000, maxInFlight: 100 });
   const turns = async (): Promise<void> => { for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve)); };
   return {
     consumer, did, members, sleeps, counted, lanes, turns, logged, letters, sentHeaders,
@@ -225,6 +225,51 @@ describe('commits', () => {
       await vi.advanceTimersByTimeAsync(1_000);
       expect(did).toEqual(['send 0', 'send 1', 'commit refused 0@1', 'commit refused 0@1', 'commit refused 0@1', 'commit 0@1']);
       expect([counted['commits'], counted['commit failures']]).toEqual([1, 3]);
+    });
+
+    it('that are not taken for a second hold up what is new, until one is', async () => {
+      const { did, logged, joined, answer } = setUp({ commitIntervalMs: 0 });
+      const member = await joined(0);
+      member.commitFault = kafkaAway;
+      member.records(0, 0, 1, 2, 3);
+      await answer(0);
+      await vi.advanceTimersByTimeAsync(999);
+      await answer(1);
+      await vi.advanceTimersByTimeAsync(1);
+      await answer(2); // was under way
+      await vi.advanceTimersByTimeAsync(5_000);
+      const sent = (): string[] => did.filter((what) => what.startsWith('send'));
+      expect(sent()).toEqual(['send 0', 'send 1', 'send 2']);
+      member.commitFault = undefined;
+      await vi.advanceTimersByTimeAsync(100);
+      expect(did.slice(-2)).toEqual(['commit 0@3', 'send 3']);
+      expect(logged.filter((message) => message.includes('commits'))).toEqual(['the group takes no commits, so nothing new is delivered until it does', 'the group takes commits again']);
+    });
+
+    it('that are not taken hold up nothing once the partitions they are of are others\'', async () => {
+      const { did, joined, answer } = setUp({ commitIntervalMs: 0 });
+      const member = await joined(0, 1);
+      member.commitFault = kafkaAway;
+      member.records(0, 0, 1);
+      await answer(0);
+      await vi.advanceTimersByTimeAsync(2_000);
+      member.handlers.assigned(kept(1));
+      member.records(1, 70, 71);
+      await vi.advanceTimersByTimeAsync(2_000);
+      expect(did.at(-1)).toBe('send 70');
+    });
+
+    it('of a partition that begins anew are not waited for', async () => {
+      const { did, joined, answer } = setUp({ commitIntervalMs: 0 });
+      const member = await joined(0, 1);
+      member.commitFault = kafkaAway;
+      member.records(0, 0, 1);
+      await answer(0);
+      await vi.advanceTimersByTimeAsync(2_000);
+      member.handlers.offsetReset({ topic: 't', partition: 0 });
+      member.records(1, 70);
+      await vi.advanceTimersByTimeAsync(2_000);
+      expect(did.at(-1)).toBe('send 70');
     });
 
     it('come once per interval, however much is settled, and the last one comes as well', async () => {

@@ -2,8 +2,9 @@
  * One consumer group: fetch, deliver in order, settle, commit.
  *
  * Each partition has a lane of its own, so that a slow one holds nobody up. Offsets are committed while things go on
- * (at most once per interval, never past an unsettled record), when a rebalance begins, and at the end. A member that
- * died is built anew; a changed destination takes effect without leaving the group.
+ * (at most once per interval, never past an unsettled record), when a rebalance begins, and at the end. While the group
+ * takes none nothing new is delivered: it would be delivered again. A member that died is built anew; a changed destination
+ * takes effect without leaving the group.
  */
 import { decodeKafkaEvent, describeError, type EventError, type Fault, type IncomingRecord, type StoredEvent, type TopicPartition } from '@knative-kafka/common/core';
 import { commitMetadataLimitBytes, PartitionMap, type Admin, type AssignedPartition, type GroupMember, type GroupMemberHandlers, type Logger } from '@knative-kafka/common/io';
@@ -35,6 +36,8 @@ export interface ConsumeIo {
 
 export interface ConsumeLimits {
   readonly commitIntervalMs: number;
+  /** How long the group may take no commit before deliveries wait for it. */
+  readonly commitPatienceMs: number;
   /** Deliveries under way at a time, of all partitions together. */
   readonly maxInFlight: number;
 }
@@ -101,6 +104,10 @@ export class ConsumerGroup {
   #committing: Promise<void> | undefined;
   #lastCommitAt = 0;
   #isCommitRefused = false;
+  /** Runs while there is a commit that the group has not taken. */
+  #patience: NodeJS.Timeout | undefined;
+  /** Deliveries wait for commits. While they do a commit is under way, or soon will be. */
+  #isHeld = false;
   readonly #ended = new AbortController();
   /** Of limits that are no more. */
   #rateLimitWaitedMs = 0;
@@ -274,6 +281,7 @@ export class ConsumerGroup {
   #onAssigned(partitions: readonly AssignedPartition[]): void {
     if (this.#rebalancingSince !== undefined) this.#io.metrics.rebalanceSeconds.observe((performance.now() - this.#rebalancingSince) / 1000);
     this.#rebalancingSince = undefined;
+    this.#endPatience();
     const before = this.#lanes;
     this.#lanes = new PartitionMap();
     for (const assigned of partitions) {
@@ -312,6 +320,7 @@ export class ConsumerGroup {
     this.#isJoined = false;
     this.#trouble = describeError(fault);
     this.#rebalancingSince = undefined;
+    this.#endPatience();
     this.#io.log.warn({ ...this.desired.owner, err: fault }, 'consumer group membership lost, building a new one');
     for (const lane of this.#lanes.values()) this.#stopLane(lane);
     this.#lanes.clear();
@@ -433,8 +442,10 @@ export class ConsumerGroup {
       const commit = lane.commit();
       return commit === undefined ? [] : [{ lane, commit }];
     });
+    if (moved.length === 0) this.#release();
     if (member === undefined || moved.length === 0) return;
     this.#lastCommitAt = performance.now();
+    this.#patience ??= setTimeout(() => this.#hold(), this.#limits.commitPatienceMs);
     this.#committing = member
       .commit(moved.map(({ lane, commit: { commitOffset, metadata } }) => ({ topic: lane.topic, partition: lane.partition, commitOffset, metadata })))
       .then(
@@ -442,6 +453,7 @@ export class ConsumerGroup {
           this.#isCommitRefused = false;
           for (const { lane, commit } of moved) lane.accepted(commit);
           this.#io.metrics.commits.inc();
+          this.#release();
         },
         (error: unknown) => {
           this.#isCommitRefused = true;
@@ -456,6 +468,28 @@ export class ConsumerGroup {
     if ([...this.#lanes.values()].some((lane) => lane.hasMoved)) this.#commitSoon();
   }
 
+  #hold(): void {
+    if (this.#isStopping || this.#rebalancingSince !== undefined) return; // the end of either comes with a commit of its own
+    this.#isHeld = true;
+    this.#io.log.warn({ ...this.desired.owner, groupId: this.desired.groupId }, 'the group takes no commits, so nothing new is delivered until it does');
+    for (const lane of this.#lanes.values()) lane.suspend();
+  }
+
+  #release(): void {
+    const wasHeld = this.#isHeld;
+    this.#endPatience();
+    if (!wasHeld || this.#isStopping) return;
+    this.#io.log.info({ ...this.desired.owner, groupId: this.desired.groupId }, 'the group takes commits again');
+    if (this.#rebalancingSince !== undefined) return; // it tells what goes on
+    for (const lane of this.#lanes.values()) lane.proceed();
+  }
+
+  #endPatience(): void {
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    this.#isHeld = false;
+  }
+
   // --- the end -----------------------------------------------------------------------------------------------------
 
   /**
@@ -467,6 +501,7 @@ export class ConsumerGroup {
     this.#ended.abort();
     clearTimeout(this.#commitTimer);
     this.#commitTimer = undefined;
+    this.#endPatience();
     const waited = new AbortController();
     await Promise.race([
       Promise.all([...this.#lanes.values()].map((lane) => lane.drain())),

@@ -57,6 +57,8 @@ export interface RunningDispatcher {
 }
 
 const dayMs = 24 * 3_600_000;
+/** Longer than a healthy Kafka takes for a commit, whatever the interval. */
+const shortestCommitPatienceMs = 1_000;
 /** However many partitions share the budget, each may queue this much. */
 const smallestPartitionQueueBytes = 64 * 1024;
 
@@ -112,7 +114,7 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
             lanes += change;
           },
         },
-        { commitIntervalMs: options.commitIntervalMs, maxInFlight: options.maxInFlight },
+        { commitIntervalMs: options.commitIntervalMs, commitPatienceMs: Math.max(shortestCommitPatienceMs, 10 * options.commitIntervalMs), maxInFlight: options.maxInFlight },
       );
       metricsOf.set(consumer, consumerMetrics);
       return consumer;
