@@ -1,13 +1,14 @@
 /**
  * `npm test`: installs, builds, checks and tests everything that this machine can run, real Kafka included, and ends
- * with one line: N passed, N failed. `npm test -- unit` or `-- integration` runs one half.
+ * with one line: N passed, N failed. `npm test -- unit` or `-- integration` runs one part; `-- pods` the short form of
+ * `npm run e2e`, which may install Debian packages and so is run by nobody who has not asked for it.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildAll, install, nodeCommand, nodeOnPath, nxCommand, nxEnv, root, runQuietly } from './workspace.mjs';
 
-const halves = process.argv.length > 2 ? process.argv.slice(2) : ['unit', 'integration'];
+const parts = process.argv.length > 2 ? process.argv.slice(2) : ['unit', 'integration'];
 const failures = [];
 
 await install();
@@ -17,22 +18,23 @@ await check('Building', () => buildAll());
 await check('Checking types', () => runQuietly('Checking types', nodeCommand(), nx('-t', 'typecheck', '--parallel=2'), env));
 await check('Linting', () => runQuietly('Linting', nodeCommand(), nx('-t', 'lint', '--parallel=2'), env));
 
-const reports = workspaceFolders().flatMap((folder) => ['unit', 'integration'].map((half) => ({ folder, half, file: join(root, folder, 'reports', `${half}.json`) })));
+const reportOf = (folder, part, name = part) => ({ folder, part, file: join(root, folder, 'reports', `${name}.json`) });
+const reports = [...workspaceFolders().flatMap((folder) => ['unit', 'integration'].map((part) => reportOf(folder, part))), reportOf('e2e', 'pods', 'node')];
 for (const { file } of reports) rmSync(file, { force: true });
-if (halves.includes('integration')) {
+if (parts.includes('integration') || parts.includes('pods')) {
   process.stdout.write('Bringing what integration tests start: Kafka, a Kubernetes API server, Knative Eventing (the first time takes minutes)\n');
   const code = await run(nodeCommand(), [join(root, 'packages', 'local-cluster', 'src', 'main.ts'), 'prepare']);
   if (code !== 0) failures.push('Kafka, Kubernetes or Knative Eventing could not be brought: see above');
 }
-for (const half of halves) {
-  const codes = await Promise.all(lanes(half).map((lane) => run(nodeCommand(), nx('-t', half, '--output-style=stream', ...lane))));
-  for (const code of codes) if (code !== 0) failures.push(`${half} tests (exit code ${code})`);
+for (const part of parts) {
+  const codes = await Promise.all(commandsOf(part).map((args) => run(nodeCommand(), args)));
+  for (const code of codes) if (code !== 0) failures.push(`${part} tests (exit code ${code})`);
 }
 
 let passed = 0;
 let failed = 0;
-for (const { folder, half, file } of reports) {
-  if (!halves.includes(half) || !existsSync(file)) continue;
+for (const { folder, part, file } of reports) {
+  if (!parts.includes(part) || !existsSync(file)) continue;
   const report = JSON.parse(readFileSync(file, 'utf8'));
   passed += report.numPassedTests;
   failed += report.numFailedTests;
@@ -47,12 +49,14 @@ process.stdout.write(`\n${passed} passed, ${failed + failedChecks} failed\n`);
 process.exitCode = failures.length === 0 && failed === 0 && passed > 0 ? 0 : 1;
 
 /**
- * Integration tests wait for real parts half of their time, and measure nothing: two packages at a time. One of them is
+ * Arguments of Node, for each command that runs beside the others. Integration tests wait for real parts half of their time, and measure nothing: two packages at a time. One of them is
  * always e2e, which takes as long as all others together, and would otherwise come last.
  */
-function lanes(half) {
+function commandsOf(part) {
+  if (part === 'pods') return [[join(root, 'e2e', 'node', 'main.ts'), '--short', '--if-possible']];
   const e2e = '@knative-kafka/e2e';
-  return half === 'integration' ? [['--parallel=1', `--projects=${e2e}`], ['--parallel=1', `--exclude=${e2e}`]] : [['--parallel=2']];
+  const lanes = part === 'integration' ? [['--parallel=1', `--projects=${e2e}`], ['--parallel=1', `--exclude=${e2e}`]] : [['--parallel=2']];
+  return lanes.map((lane) => nx('-t', part, '--output-style=stream', ...lane));
 }
 
 async function check(title, action) {

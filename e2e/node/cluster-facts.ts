@@ -15,4 +15,6 @@ export interface ClusterFacts {
   readonly failures: string;
   /** Of the node's programs, to be put beside it. */
   readonly logs: readonly string[];
+  /** Fewer events, and the like only once. */
+  readonly isShort: boolean;
 }

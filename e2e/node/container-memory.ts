@@ -8,16 +8,10 @@
  * Always true: only this container's limit is touched, never its processes, and the limit goes with the container: the
  * next one of its pod has what the pod's spec says.
  */
-import { glob, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { memoryFiles } from './container-groups.ts';
 
-const hierarchies = '/sys/fs/cgroup';
-/** Under either version: where the groups are, what is held in bytes, and what may be. */
-const versions = [
-  { root: hierarchies, held: 'memory.current', limit: 'memory.max' },
-  { root: join(hierarchies, 'memory'), held: 'memory.usage_in_bytes', limit: 'memory.limit_in_bytes' },
-] as const;
 /** Of each step, and the time between two: a container of 100 MiB is at its end within seconds. */
 const stepBytes = 2 * 2 ** 20;
 const everyMs = 50;
@@ -32,7 +26,7 @@ const patienceMs = 60_000;
  * @throws Error when there is no such container, or when it lives on
  */
 export async function exhaustMemory(controlGroup: string, container: string): Promise<void> {
-  const { held, limit } = await filesOf(controlGroup, container);
+  const { held, limit } = await memoryFiles(controlGroup, container);
   for (const endAt = performance.now() + patienceMs; performance.now() < endAt; await delay(everyMs)) {
     const bytes = await readFile(held, 'utf8').catch(() => undefined);
     if (bytes === undefined) return; // the group goes with its last process
@@ -45,11 +39,4 @@ export async function exhaustMemory(controlGroup: string, container: string): Pr
 /** @returns whether the kernel has taken the limit */
 async function isTaken(file: string, bytes: number): Promise<boolean> {
   return writeFile(file, String(Math.max(0, bytes))).then(() => true, () => false);
-}
-
-async function filesOf(controlGroup: string, container: string): Promise<{ readonly held: string; readonly limit: string }> {
-  for (const { root, held, limit } of versions) {
-    for await (const folder of glob(join(root, controlGroup, '**', container))) return { held: join(folder, held), limit: join(folder, limit) };
-  }
-  throw new Error(`no control group of container ${container} below ${controlGroup}`);
 }

@@ -21,6 +21,7 @@ export interface Plan {
   readonly nodeImage: string;
   readonly failures: string;
   readonly tests: readonly string[];
+  readonly isShort: boolean;
   readonly isKept: boolean;
 }
 
@@ -44,7 +45,7 @@ async function run(plan: Plan): Promise<number> {
   return code;
 }
 
-async function startCluster({ dataDir, controlGroup, images, nodeImage, failures }: Plan): Promise<ClusterFacts> {
+async function startCluster({ dataDir, controlGroup, images, nodeImage, failures, isShort }: Plan): Promise<ClusterFacts> {
   const [kubernetes, kafka] = await Promise.all([
     startKubernetes({ dataDir: join(dataDir, 'kubernetes'), nodeAddress: nodeNetwork.nodeAddress, onProgress: say, onProcessEnded: say }),
     startKafka({
@@ -69,6 +70,7 @@ async function startCluster({ dataDir, controlGroup, images, nodeImage, failures
     control: join(dataDir, 'control.sock'),
     failures,
     logs: [join(dataDir, 'node', 'log'), join(dataDir, 'kubernetes', 'log'), join(dataDir, 'kafka', 'broker-1', 'broker.log')],
+    isShort,
   };
   try {
     const node = await startNode({ kubernetes, dataDir: join(dataDir, 'node'), controlGroup, images, onProgress: say, onProcessEnded: say });

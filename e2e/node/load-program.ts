@@ -18,6 +18,8 @@ export interface LoadOrder {
   readonly everyMs: number;
   /** How long its subscriber takes for each. */
   readonly answerMs: number;
+  /** Of an event's data; its id is in it all the same. */
+  readonly bytes: number;
   /** It ends by itself after so many events, all keys together. */
   readonly most: number;
 }
@@ -34,7 +36,7 @@ export interface LoadProgress {
 }
 
 interface RunInPod extends LoadRun {
-  readonly acknowledged: { id: string; sentAtMs: number }[];
+  readonly acknowledged: { id: string; sentAtMs: number; tookMs: number }[];
   readonly arrivals: Arrival[];
   readonly refusals: Record<string, number>;
   readonly delivered: Set<string>;
@@ -66,7 +68,7 @@ async function sendKey(run: RunInPod, order: LoadOrder, key: number): Promise<vo
     run.begun++;
     const sentAtMs = Date.now();
     await sendEvent(run, order, `${key}/${number}`);
-    run.acknowledged.push({ id: `${key}/${number}`, sentAtMs });
+    run.acknowledged.push({ id: `${key}/${number}`, sentAtMs, tookMs: Date.now() - sentAtMs });
     await delay(Math.max(0, sentAtMs + order.everyMs - Date.now()));
   }
 }
@@ -81,11 +83,11 @@ async function sendEvent(run: RunInPod, order: LoadOrder, id: string): Promise<v
 }
 
 /** @returns the status, or why there was none, and when to try again where it is not 202 */
-async function post({ name, url }: LoadOrder, id: string, attempt: number): Promise<{ answer: string; retryAfterMs: number }> {
+async function post({ name, url, bytes }: LoadOrder, id: string, attempt: number): Promise<{ answer: string; retryAfterMs: number }> {
   const attributes = { 'ce-specversion': '1.0', 'ce-id': `${name}/${id}`, 'ce-source': '/e2e/load', 'ce-type': 'order.placed', 'ce-partitionkey': id.slice(0, id.indexOf('/')), 'ce-attempt': String(attempt) };
   try {
     const headers = { ...attributes, 'content-type': 'application/json' };
-    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ id }), signal: AbortSignal.timeout(answerTimeoutMs) });
+    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ id, filling: '.'.repeat(bytes) }), signal: AbortSignal.timeout(answerTimeoutMs) });
     await response.text();
     const retryAfter = response.headers.get('retry-after');
     return { answer: String(response.status), retryAfterMs: retryAfter === null ? retryMs : Number(retryAfter) * 1000 };

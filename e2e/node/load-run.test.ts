@@ -10,7 +10,7 @@ function arrived(...names: readonly (string | readonly [string, number])[]): Arr
   });
 }
 function run(acknowledged: readonly string[], arrivals: readonly Arrival[]): LoadRun {
-  return { acknowledged: acknowledged.map((id) => ({ id, sentAtMs: 990 })), arrivals, refusals: {} };
+  return { acknowledged: acknowledged.map((id) => ({ id, sentAtMs: 990, tookMs: 5 })), arrivals, refusals: {} };
 }
 
 describe('the tally of a load', () => {

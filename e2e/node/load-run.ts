@@ -10,8 +10,8 @@ export type EventId = string;
 
 /** As the load's pod has kept it; all times are of that pod's clock, in milliseconds since 1970. */
 export interface LoadRun {
-  /** The sender has its 202. `sentAtMs`: of the first attempt. */
-  readonly acknowledged: readonly { readonly id: EventId; readonly sentAtMs: number }[];
+  /** The sender has its 202. `sentAtMs`: of the first attempt; `tookMs`: from then to the 202. */
+  readonly acknowledged: readonly { readonly id: EventId; readonly sentAtMs: number; readonly tookMs: number }[];
   /** Every delivery, in the order in which they came. */
   readonly arrivals: readonly Arrival[];
   /** What was answered instead of 202, and how often: a status, or why there was no answer. */
@@ -43,6 +43,8 @@ export interface LoadTally {
   readonly refusals: LoadRun['refusals'];
   /** The longest time between two deliveries of one key. */
   readonly longestPauseMs: number;
+  /** The longest time from the first attempt to send an event to its 202. */
+  readonly longestAnswerMs: number;
   /** The longest time from the first attempt to send an event to its first delivery. */
   readonly longestWaitMs: number;
   /** How long before the longest silence of all keys the earliest of `twice` had come first; undefined where none had. */
@@ -72,6 +74,7 @@ export function tallyLoad({ acknowledged, arrivals, refusals }: LoadRun): LoadTa
     outOfOrder: outOfOrder([...firstAt.keys()]),
     refusals,
     longestPauseMs: longestPauseMs(arrivals),
+    longestAnswerMs: acknowledged.reduce((longest, { tookMs }) => Math.max(longest, tookMs), 0),
     longestWaitMs: acknowledged.reduce((longest, { id, sentAtMs }) => Math.max(longest, (firstAt.get(id) ?? sentAtMs) - sentAtMs), 0),
     repeatedFromMs: repeatedFromMs(arrivals, twice.map((id) => firstAt.get(id) ?? 0)),
   };
@@ -128,7 +131,7 @@ export function silenceBeganAtMs(arrivals: readonly Arrival[]): number {
 
 /** For a terminal, one line for each run. */
 export function loadTable(runs: ReadonlyMap<string, LoadTally>): string {
-  const columns = ['', 'acknowledged', 'delivered', 'twice', 'of the last', 'stored twice', 'out of order', 'longest pause', 'longest wait', 'not 202'];
+  const columns = ['', 'acknowledged', 'delivered', 'twice', 'of the last', 'stored twice', 'out of order', 'longest pause', 'longest answer', 'longest wait', 'not 202'];
   const rows = [...runs].map(([name, tally]) => [
     name,
     String(tally.acknowledged),
@@ -138,6 +141,7 @@ export function loadTable(runs: ReadonlyMap<string, LoadTally>): string {
     String(tally.storedTwice.length),
     String(tally.outOfOrder.length),
     seconds(tally.longestPauseMs),
+    seconds(tally.longestAnswerMs),
     seconds(tally.longestWaitMs),
     Object.entries(tally.refusals).map(([answer, times]) => `${times} × ${answer}`).join(', '),
   ]);

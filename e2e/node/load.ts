@@ -15,13 +15,13 @@ import { applyUntilReady, kafkaChannel, orders, subscription } from './orders.ts
 import { startProgram } from './program-pod.ts';
 
 /** How a load sends and takes. */
-export interface LoadPace extends Pick<LoadOrder, 'keys' | 'everyMs' | 'answerMs'> {
-  /** Acknowledged events of one run. */
+export interface LoadPace extends Pick<LoadOrder, 'keys' | 'everyMs' | 'answerMs' | 'bytes'> {
+  /** Acknowledged events of one run, at least. */
   readonly fewest: number;
 }
 
 /** 1,000 events a second over 100 keys, as long as they are taken at once. A subscriber that takes a moment has deliveries under way at any time. */
-export const usualPace: LoadPace = { keys: 100, everyMs: 100, answerMs: 20, fewest: 50_000 };
+export const usualPace: LoadPace = { keys: 100, everyMs: 100, answerMs: 20, bytes: 0, fewest: 50_000 };
 /** Annotation of a Subscription that keeps pace with it: one event of each key at a time. */
 const keyOrdered = { 'kafka.eventing.knative.dev/delivery.order': 'key-ordered' };
 const most = 500_000;
@@ -57,12 +57,12 @@ export class Load {
    *
    * @param name    of the run, as the table shows it; each its own
    * @param address of the channel
+   * @param pace    its own unless told
    * @returns       what came of it also where events were lost: that is for the caller to judge
    */
-  async during(name: string, address: string, happens: () => Promise<void>): Promise<LoadTally> {
+  async during(name: string, address: string, happens: () => Promise<void>, { fewest, ...pace }: LoadPace = this.#pace): Promise<LoadTally> {
     const number = this.#numbers.size + 1;
     this.#numbers.set(name, number);
-    const { fewest, ...pace } = this.#pace;
     const order: LoadOrder = { name: String(number), url: address, ...pace, most };
     await this.#post('/start', order);
     try {
@@ -105,7 +105,11 @@ export class Load {
   }
 
   async #until(what: string, isSo: (progress: LoadProgress) => boolean): Promise<void> {
-    await waitFor(what, async () => isSo(await this.progress()), { timeoutMs: patienceMs, everyMs: 500 });
+    await waitFor(what, async () => {
+      const progress = await this.progress();
+      if (!isSo(progress)) throw new Error(`it is ${JSON.stringify(progress)}`); // told where it waits in vain
+      return true;
+    }, { timeoutMs: patienceMs, everyMs: 500 });
   }
 
   async #get<T>(path: string): Promise<T> {

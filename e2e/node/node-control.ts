@@ -1,6 +1,6 @@
 /**
- * What only the machine of a node can do to it: end a container without a word, let it run out of memory, take the API
- * server or Kafka away.
+ * What only the machine of a node can do to it: end a container without a word, let it run out of memory, tell what it has
+ * taken, take the API server or Kafka away.
  *
  * The tests run in a process of their own and see a cluster from outside; whoever started the node (inside.ts) serves
  * these on a Unix socket. A cluster of somebody else's has none.
@@ -10,6 +10,7 @@
 import { createServer, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { KafkaBroker, KubernetesCluster, LocalNode } from '@knative-kafka/local-cluster';
+import { containerUsage, type ContainerUsage } from './container-groups.ts';
 import { exhaustMemory } from './container-memory.ts';
 
 export interface ControlledParts {
@@ -23,7 +24,7 @@ export interface ControlledParts {
 
 /** Serves the requests below at the path, for as long as the process runs. */
 export async function serveNodeControl(path: string, { kubernetes, node, controlGroup, broker }: ControlledParts): Promise<void> {
-  const doings: Readonly<Record<string, (id: string) => Promise<void>>> = {
+  const doings: Readonly<Record<string, (id: string) => Promise<unknown>>> = {
     'stop-api-server': () => kubernetes.apiServer.stop(),
     'start-api-server': () => kubernetes.apiServer.start(),
     'stop-kafka': () => broker.stop(),
@@ -31,14 +32,15 @@ export async function serveNodeControl(path: string, { kubernetes, node, control
     'start-kafka': () => broker.start(),
     kill: (id) => node.killContainer(id),
     'exhaust-memory': (id) => exhaustMemory(controlGroup, id),
+    usage: (id) => containerUsage(controlGroup, id),
   };
-  const carryOut = async (url: string): Promise<void> => {
+  const carryOut = async (url: string): Promise<unknown> => {
     const [, doing = '', id = ''] = url.split('/');
     if (doings[doing] === undefined) throw new Error(`nothing is done for ${url}`);
-    await doings[doing](id);
+    return doings[doing](id);
   };
   const server = createServer((request, response) => {
-    carryOut(request.url ?? '').then(() => response.end(), (error: unknown) => response.writeHead(500).end((error as Error).message));
+    carryOut(request.url ?? '').then((found = null) => response.end(JSON.stringify(found)), (error: unknown) => response.writeHead(500).end((error as Error).message));
   });
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   server.once('error', reject).listen(path, () => resolve(undefined));
@@ -88,8 +90,13 @@ export class NodeControl {
     await this.#ask(`/exhaust-memory/${id}`);
   }
 
-  /** @throws Error with what went wrong on the other side */
-  async #ask(url: string): Promise<void> {
+  /** What it has taken by now. @param id as above */
+  async usage(id: string): Promise<ContainerUsage> {
+    return (await this.#ask(`/usage/${id}`)) as ContainerUsage;
+  }
+
+  /** @returns what came of it @throws Error with what went wrong on the other side */
+  async #ask(url: string): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<{ readonly status: number | undefined; readonly words: string }>();
     const asking = request({ socketPath: this.#path, path: url, method: 'POST' }, (response) => {
       text(response).then((words) => resolve({ status: response.statusCode, words }), reject);
@@ -97,5 +104,6 @@ export class NodeControl {
     asking.once('error', reject).end();
     const { status, words } = await promise;
     if (status !== 200) throw new Error(words);
+    return JSON.parse(words);
   }
 }

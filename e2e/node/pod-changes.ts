@@ -12,6 +12,8 @@ export interface RunningPod {
   /** Without the name of the container runtime. */
   readonly containerId: string;
   readonly restarts: number;
+  /** Of its container; infinite where there is none. */
+  readonly memoryLimitBytes: number;
   /** Why the container before this one ended, in Kubernetes' words; empty where there was none. */
   readonly lastEnd: string;
   /** And not about to end. */
@@ -71,7 +73,8 @@ function selectorOf(component: Component): string {
   return `app.kubernetes.io/name=knative-kafka,app.kubernetes.io/component=${component}`;
 }
 
-function asRunning(component: Component, { metadata, status }: ClusterObject): RunningPod {
+function asRunning(component: Component, { metadata, spec, status }: ClusterObject): RunningPod {
+  const [{ resources } = {}] = (spec?.['containers'] ?? []) as { resources?: { limits?: { memory?: string } } }[];
   const [container] = (status?.['containerStatuses'] ?? []) as { containerID?: string; restartCount: number; ready: boolean; lastState?: { terminated?: { reason?: string } } }[];
   return {
     component,
@@ -79,7 +82,15 @@ function asRunning(component: Component, { metadata, status }: ClusterObject): R
     uid: metadata.uid ?? '',
     containerId: (container?.containerID ?? '').replace(/^.*:\/\//, ''),
     restarts: container?.restartCount ?? 0,
+    memoryLimitBytes: asBytes(resources?.limits?.memory),
     lastEnd: container?.lastState?.terminated?.reason ?? '',
     isReady: container?.ready === true && metadata.deletionTimestamp === undefined,
   };
+}
+
+/** @param quantity in Mi or Gi, as the chart has them */
+function asBytes(quantity: string | undefined): number {
+  if (quantity === undefined) return Number.POSITIVE_INFINITY;
+  const [, count = '', unit = ''] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? [];
+  return Number(count) * (unit === 'Gi' ? 2 ** 30 : 2 ** 20);
 }

@@ -20,7 +20,7 @@ const partitions = 8;
 /** Vreplicas to a pod. */
 const capacity = 2;
 /** Of a partition one event at a time, as is a source's default; so the sink must not take long, or partitions with many keys fall behind. */
-const pace: LoadPace = { keys: 40, everyMs: 100, answerMs: 2, fewest: 15_000 };
+const pace: LoadPace = { keys: 40, everyMs: 100, answerMs: 2, bytes: 0, fewest: 15_000 };
 /** Sent and not delivered while the source is at 0. */
 const heldBack = 2_000;
 const waiting = { timeoutMs: patienceMs, everyMs: 500 };

@@ -21,7 +21,7 @@ export {
 export { checkDockerEngine, checkGo, checkJava, checkMaven, missingNodePackages, type Prerequisite } from './prerequisites.ts';
 export { controlGroupName, createControlGroup, removeControlGroups } from './control-groups.ts';
 export { createImageBuilder, type ImageBuild, type ImageBuilder } from './image-builder.ts';
-export { enterCommand, isIsolated, nodeNetwork, spawnIsolated, type IsolatedOptions } from './isolation.ts';
+export { enterCommand, isIsolated, nodeNetwork, spawnIsolated, tryIsolation, type IsolatedOptions } from './isolation.ts';
 export { startNode, type LocalNode, type NodeOptions } from './node.ts';
 export { ensureBaseImage, ensureNodeImages, localBaseImage } from './node-images.ts';
 export { startProcess, waitFor, type ChildService, type ChildServiceOptions, type WaitOptions } from './child-process.ts';

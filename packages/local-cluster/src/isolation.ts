@@ -11,6 +11,7 @@
  * such end: control-groups.ts removes them. Needs Linux, root, util-linux and iproute2.
  */
 import { spawnGuarded, type GuardedProcess } from './guarded-process.ts';
+import { lastLines } from './text-lines.ts';
 
 /** The tree's addresses. They are the same in every tree, since none sees another's. */
 export const nodeNetwork = {
@@ -57,6 +58,19 @@ export function spawnIsolated(command: string, args: readonly string[], { nameSe
     env: { ...(env ?? process.env), [isolationMark]: '1' },
     output,
   });
+}
+
+/**
+ * Makes a tree and lets it end.
+ *
+ * @throws Error with the last words of what this machine or its owner does not allow
+ */
+export async function tryIsolation(): Promise<void> {
+  const { child, exited } = spawnIsolated('true', [], { output: 'pipe' });
+  let words = '';
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (words += chunk));
+  const { code, signal } = await exited;
+  if (code !== 0) throw new Error(lastLines(words, 1) || `unshare ended with ${signal ?? `code ${code ?? '?'}`}`);
 }
 
 const isolationMark = 'KNATIVE_KAFKA_ISOLATED';
