@@ -33,6 +33,8 @@ class FakeMember implements GroupMember {
   readonly #did: string[];
   readonly startFault: Fault | undefined;
   commitFault: Fault | undefined;
+  /** What commits wait for before they are taken. */
+  commitGate: Promise<undefined> | undefined;
 
   constructor(handlers: GroupMemberHandlers, did: string[], startFault: Fault | undefined) {
     this.handlers = handlers;
@@ -50,7 +52,7 @@ class FakeMember implements GroupMember {
     this.metadata.push(...offsets.map(({ metadata }) => metadata));
     const text = offsets.map(({ partition, commitOffset }) => `${partition}@${commitOffset}`).join(' ');
     this.#did.push(`${this.commitFault === undefined ? 'commit' : 'commit refused'} ${text}`);
-    return this.commitFault === undefined ? Promise.resolve() : Promise.reject(this.commitFault);
+    return this.commitFault === undefined ? (this.commitGate ?? Promise.resolve()) : Promise.reject(this.commitFault);
   }
   close(): Promise<void> {
     this.#did.push('close');
@@ -244,6 +246,21 @@ describe('commits', () => {
       await vi.advanceTimersByTimeAsync(100);
       expect(did.slice(-2)).toEqual(['commit 0@3', 'send 3']);
       expect(logged.filter((message) => message.includes('commits'))).toEqual(['the group takes no commits, so nothing new is delivered until it does', 'the group takes commits again']);
+    });
+
+    it('hold up nothing where it was the process that stood still', async () => {
+      const { did, logged, joined, answer, turns } = setUp({ commitIntervalMs: 0 });
+      const member = await joined(0);
+      const gate = Promise.withResolvers<undefined>();
+      member.commitGate = gate.promise;
+      member.records(0, 0, 1, 2);
+      await answer(0);
+      vi.advanceTimersByTime(1_000); // and before anything else is done the answer to the commit is there
+      gate.resolve(undefined);
+      await turns();
+      await answer(1);
+      expect(did.filter((what) => what.startsWith('send'))).toEqual(['send 0', 'send 1', 'send 2']);
+      expect(logged.filter((message) => message.includes('commits'))).toEqual([]);
     });
 
     it('that are not taken hold up nothing once the partitions they are of are others\'', async () => {

@@ -445,7 +445,7 @@ export class ConsumerGroup {
     if (moved.length === 0) this.#release();
     if (member === undefined || moved.length === 0) return;
     this.#lastCommitAt = performance.now();
-    this.#patience ??= setTimeout(() => this.#hold(), this.#limits.commitPatienceMs);
+    this.#bePatient();
     this.#committing = member
       .commit(moved.map(({ lane, commit: { commitOffset, metadata } }) => ({ topic: lane.topic, partition: lane.partition, commitOffset, metadata })))
       .then(
@@ -466,6 +466,15 @@ export class ConsumerGroup {
       });
     await this.#committing;
     if ([...this.#lanes.values()].some((lane) => lane.hasMoved)) this.#commitSoon();
+  }
+
+  #bePatient(): void {
+    if (this.#patience !== undefined) return;
+    // One turn later, when whatever has arrived is read: where it was this process that stood still, a commit may have been taken.
+    const patience = setTimeout(() => setImmediate(() => {
+      if (this.#patience === patience) this.#hold();
+    }), this.#limits.commitPatienceMs);
+    this.#patience = patience;
   }
 
   #hold(): void {
