@@ -51,14 +51,18 @@ const credentialsOnly = {
 const requireForCommonJs = "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);";
 
 /**
- * Flags that a service needs and that Node only takes at its start. The first thing a bundle does is to become itself
- * again with them (execve: same process, same id, some 35 ms), so that whoever types `node main.js` has them too.
+ * Flags and an environment that a service needs and that Node only takes at its start. The first thing a bundle does is to
+ * become itself again with them (execve: same process, same id, some 35 ms), so that whoever types `node main.js` has them too.
  *
  * - The young generation is bounded: unbounded it grows to 128 MB under load, for no gain in rate or CPU.
+ * - A process at rest collects its garbage (ADR 0020), for which Node has to show the function.
  * - kafkajs computes a negative delay once per process, which Node warns of; it is harmless.
+ * - glibc gives each thread a pool of memory of its own, and keeps most of what is freed in it. One pool for the main thread
+ *   and one for all of V8's helpers are enough: 4 MB less.
  */
-const nodeFlags = ['--max-semi-space-size=16', '--disable-warning=TimeoutNegativeWarning'];
-const restartWithFlags = `if (process.execve !== undefined && !process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'))) process.execve(process.execPath, [process.execPath, ...${JSON.stringify(nodeFlags)}, ...process.execArgv, ...process.argv.slice(1)], process.env);`;
+const nodeFlags = ['--max-semi-space-size=16', '--expose-gc', '--disable-warning=TimeoutNegativeWarning'];
+const environment = { MALLOC_ARENA_MAX: '2' };
+const restartWithFlags = `if (process.execve !== undefined && !process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'))) process.execve(process.execPath, [process.execPath, ...${JSON.stringify(nodeFlags)}, ...process.execArgv, ...process.argv.slice(1)], { ...${JSON.stringify(environment)}, ...process.env });`;
 
 const { metafile } = await build({
   metafile: true,
@@ -73,6 +77,10 @@ const { metafile } = await build({
   // Identifiers stay as they are (errors of kafkajs are told apart by the names of their classes), and esbuild's
   // keepNames, which would touch every function at start, is not needed for that: 5 MB.
   minifySyntax: true,
+  // V8 holds the text of a program as long as it runs: without its white space 1 MB less. Lines stay short enough to be named in
+  // a stack trace.
+  minifyWhitespace: true,
+  lineLimit: 160,
   external,
   plugins: [protocolLayerOnly, credentialsOnly],
   // Its default entry reads a .wasm file beside itself, which a bundle has not; this one carries it inside.

@@ -1,6 +1,6 @@
 /** The receiver as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
 import { loggingConfigMap, readSettings } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, giveMemoryBackAtRest, openConnectionSource, openResources, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
 import { settings } from './config.ts';
 import { startReceiver } from './start-receiver.ts';
 
@@ -32,6 +32,7 @@ async function run(): Promise<void> {
   followLogLevel(resources, { service: 'channel-receiver', startLevel: config.logLevel, systemNamespace: config.systemNamespace, log });
   const receiver = await startReceiver(config, { resources, kafka, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: receiver.notReady() }) });
+  giveMemoryBackAtRest();
 
   stopOnSignals({
     log,

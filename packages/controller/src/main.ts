@@ -1,6 +1,6 @@
 /** The controller as a process: settings from the environment, metrics and probes on their port, one leader of several. */
 import { readSettings } from '@knative-kafka/common/core';
-import { createKubernetesApi, createLogger, createRegistry, exitOnFailure, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
+import { createKubernetesApi, createLogger, createRegistry, exitOnFailure, giveMemoryBackAtRest, startMetricsServer, stopOnSignals } from '@knative-kafka/common/io';
 import { settings } from './config.ts';
 import { startController } from './start-controller.ts';
 
@@ -15,6 +15,7 @@ async function run(): Promise<void> {
   const leaseApi = createKubernetesApi(identity);
   const controller = startController(config, { api, leaseApi, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: controller.notReady() }) });
+  giveMemoryBackAtRest();
   log.info({ metricsPort: metricsServer.port }, 'controller started');
 
   stopOnSignals({

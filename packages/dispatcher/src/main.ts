@@ -1,6 +1,6 @@
 /** The dispatcher as a process: settings from the environment, metrics and probes on their port, drain on SIGTERM. */
 import { featuresConfigMap, loggingConfigMap, sourceDataPlaneConfigMap, type ResourceName } from '@knative-kafka/common/core';
-import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, openConnectionSource, openResources, startMetricsServer, stopOnSignals, type Logger, type OpenConnectionSource, type ServedResources } from '@knative-kafka/common/io';
+import { createKafkaClient, createLogger, createRegistry, exitOnFailure, followLogLevel, giveMemoryBackAtRest, openConnectionSource, openResources, startMetricsServer, stopOnSignals, type Logger, type OpenConnectionSource, type ServedResources } from '@knative-kafka/common/io';
 import { readDispatcherSettings, type DispatcherConfig } from './config.ts';
 import { startDispatcher } from './start-dispatcher.ts';
 
@@ -23,6 +23,7 @@ async function run(): Promise<void> {
   followLogLevel(resources, { service: servesSources ? 'source-dispatcher' : 'dispatcher', startLevel: config.logLevel, systemNamespace: config.systemNamespace, log });
   const dispatcher = startDispatcher(config, { resources, kafka, servesSources, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: dispatcher.notReady() }) });
+  giveMemoryBackAtRest();
   log.info({ metricsPort: metricsServer.port }, 'dispatcher started');
 
   stopOnSignals({

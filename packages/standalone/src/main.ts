@@ -1,5 +1,5 @@
 /** `npm start`: the command line, the terminal, and the signals. */
-import { exitOnFailure, createLogger, stopOnSignals } from '@knative-kafka/common/io';
+import { exitOnFailure, createLogger, giveMemoryBackAtRest, stopOnSignals } from '@knative-kafka/common/io';
 import { readArguments, usage } from './config.ts';
 import { createTerminal } from './io/terminal.ts';
 import { startStandalone, type RunningStandalone } from './start-standalone.ts';
@@ -34,4 +34,5 @@ async function run(): Promise<void> {
     },
   });
   state.running = await startStandalone(read, home, process.env, terminal);
+  giveMemoryBackAtRest();
 }

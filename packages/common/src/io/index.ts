@@ -16,6 +16,7 @@ export type * from './kubernetes/port.ts';
 export { TokenBucket } from './kubernetes/token-bucket.ts';
 export { apiVersionOf, resourceTypes } from './kubernetes/types.ts';
 export * from './logger.ts';
+export * from './memory-at-rest.ts';
 export * from './metrics.ts';
 export type { ServedResources } from './resources/kubernetes.ts';
 export * from './resources/open-resources.ts';
