@@ -14,7 +14,7 @@ import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/des
 import { receiverName } from './core/desired-receiver.ts';
 import { candidatesOf, chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';
 import type { DesiredObject } from './core/drift.ts';
-import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SubscriberStatus } from './core/objects.ts';
+import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SecretObject, type SubscriberStatus } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
 import { removedSubscribers, removedSubscribersAnnotation, type RemovedSubscriber } from './core/removed-subscribers.ts';
 import { applyDrifted, applyStatus, patchMetadata } from './io/apply-drifted.ts';
@@ -30,6 +30,8 @@ export interface KafkaChannelReconcilerParts {
   readonly api: KubernetesApi;
   readonly caches: Caches;
   readonly kafka: KafkaClusters;
+  /** Lets only whoever leads change something in a Kafka. */
+  readonly guardKafka: (admin: Admin) => Admin;
   readonly tracker: ObjectTracker;
   readonly lookups: DestinationLookups;
   readonly workloads: Workloads;
@@ -99,7 +101,7 @@ export class KafkaChannelReconciler {
   }
 
   async #bringAbout(object: KafkaChannelObject, channel: KafkaChannel): Promise<Requeue> {
-    const { api, caches, kafka, workloads, nowMs } = this.#parts;
+    const { api, caches, workloads, nowMs } = this.#parts;
     const problems: unknown[] = [];
     let requeueAfterMs: number | undefined;
     const again = (ms: number): void => {
@@ -109,7 +111,7 @@ export class KafkaChannelReconciler {
     const secrets = caches.kafkaSecrets();
     const choice = this.#chooseSecret(channel);
     const secret = 'name' in choice ? secrets.find(({ metadata }) => metadata.name === choice.name) : undefined;
-    const access = secret === undefined ? undefined : await kafka.accessOf(secret);
+    const access = secret === undefined ? undefined : await this.#accessOf(secret);
     const admin = access !== undefined && 'admin' in access ? access.admin : undefined;
 
     const topic = 'name' in choice && access !== undefined ? await this.#observeTopic(channel, choice.name, access, object) : undefined;
@@ -157,6 +159,11 @@ export class KafkaChannelReconciler {
   #chooseSecret({ metadata }: KafkaChannel): KafkaSecretChoice {
     const { caches, workloads } = this.#parts;
     return chooseKafkaSecret(metadata.annotations, candidatesOf(caches.kafkaSecrets()), workloads.systemNamespace);
+  }
+
+  async #accessOf(secret: SecretObject): Promise<KafkaAccess> {
+    const access = await this.#parts.kafka.accessOf(secret);
+    return 'admin' in access ? { ...access, admin: this.#parts.guardKafka(access.admin) } : access;
   }
 
   /** A Service of this name may be somebody else's. */
@@ -282,7 +289,7 @@ export class KafkaChannelReconciler {
 
   /** Dispatcher, consumer groups, topic, finalizer; what Kafka does not give away in time is left, and said so. */
   async #finalize(object: KafkaChannelObject, channel: KafkaChannel): Promise<Requeue> {
-    const { api, caches, kafka, log, nowMs, record, settings, tracker } = this.#parts;
+    const { api, caches, log, nowMs, record, settings, tracker } = this.#parts;
     const { finalizers = [], deletionTimestamp = '' } = object.metadata;
     const key = resourceKey(channel.metadata);
     if (!finalizers.includes(channelFinalizer)) return undefined;
@@ -294,7 +301,8 @@ export class KafkaChannelReconciler {
     const { topic, kafkaSecret = 'name' in choice ? choice.name : undefined } = channel.recorded ?? {};
     if (topic !== undefined && kafkaSecret !== undefined) {
       const secret = caches.kafkaSecrets().find(({ metadata }) => metadata.name === kafkaSecret);
-      const admin = secret === undefined ? { message: `Kafka Secret ${kafkaSecret} is gone` } : kafka.adminOf(secret);
+      // What is known of it counts: asking a Kafka that is silent would keep all other channels waiting for its time limits.
+      const access = secret === undefined ? { message: `Kafka Secret ${kafkaSecret} is gone` } : await this.#accessOf(secret);
       const uids = new Set([...channel.spec.subscribers, ...(object.status?.subscribers ?? []), ...removedSubscribers(object.status, [], nowMs())].map(({ uid }) => uid));
       const work = [
         ...[...uids].map((uid) => ({ what: `consumer group ${consumerGroupId(channel.metadata, uid)}`, run: (kafkaAdmin: Admin) => kafkaAdmin.deleteGroup(consumerGroupId(channel.metadata, uid)) })),
@@ -303,8 +311,8 @@ export class KafkaChannelReconciler {
       const isPatient = nowMs() - Date.parse(deletionTimestamp) < settings.deletionPatienceMs;
       for (const { what, run } of work) {
         try {
-          if ('message' in admin) throw new Fault('KAFKA_UNAVAILABLE', admin.message, { retriable: true });
-          await run(admin);
+          if ('message' in access) throw new Fault('KAFKA_UNAVAILABLE', access.message, { retriable: true });
+          await run(access.admin);
         } catch (error) {
           if (!(error instanceof Fault)) throw error;
           // In this order: a topic must not go while a dispatcher still reads it.
@@ -313,14 +321,14 @@ export class KafkaChannelReconciler {
           reasons.push(error.message);
         }
       }
-      if (!('message' in admin)) await this.#tellKept(object, admin, topic);
+      if ('admin' in access) await this.#tellKept(object, access.admin, topic);
     }
+    await patchMetadata(api, resourceTypes.kafkaChannel, object, { finalizers: finalizers.filter((name) => name !== channelFinalizer) });
     if (left.length > 0) {
       const note = `left in Kafka: ${left.join(', ')} (${[...new Set(reasons)].join('; ')})`;
       record({ regarding: object, type: 'Warning', reason: 'KafkaObjectsLeft', note, action: 'Delete' });
       log.warn({ channel: key, left, reasons: [...new Set(reasons)] }, 'channel deleted, not all of it in Kafka');
     }
-    await patchMetadata(api, resourceTypes.kafkaChannel, object, { finalizers: finalizers.filter((name) => name !== channelFinalizer) });
     this.#topics.delete(key);
     await tracker.track(dependentOf(key), []);
     return undefined;

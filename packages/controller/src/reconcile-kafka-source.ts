@@ -20,7 +20,7 @@ import type { Workloads } from './core/pod-template.ts';
 import { stillSettled, unsettledTopics } from './core/settled-source.ts';
 import { grantedSecretsAnnotation, sourceStatus, type ObservedSource } from './core/source-status.ts';
 import { applyDrifted, applyStatus } from './io/apply-drifted.ts';
-import type { RecordEvent } from './io/event-recorder.ts';
+import type { RecordEvent, RecordedEvent } from './io/event-recorder.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
 import type { SecretReader } from './io/secret-reader.ts';
 import { lookAgainMs, lookEveryMs, type SourceClusters } from './io/source-clusters.ts';
@@ -33,6 +33,8 @@ export interface KafkaSourceReconcilerParts {
   readonly api: KubernetesApi;
   readonly caches: Caches;
   readonly clusters: SourceClusters;
+  /** Lets only whoever leads change something in a Kafka. */
+  readonly guardKafka: (admin: Admin) => Admin;
   readonly secrets: SecretReader;
   readonly placer: SourcePlacer;
   readonly tracker: ObjectTracker;
@@ -188,7 +190,7 @@ export class KafkaSourceReconciler {
 
   /** @returns who to ask; else why nobody can be, or undefined while nobody knows */
   async #connect(key: string, source: KafkaSource): Promise<{ readonly admin: Admin } | { readonly problem: Problem | undefined }> {
-    const { clusters, secrets } = this.#parts;
+    const { clusters, guardKafka, secrets } = this.#parts;
     const { namespace } = source.metadata;
     const names = secretsOf(source);
     const found = new Map(await Promise.all(names.map(async (name) => [name, await secrets.read({ namespace, name })] as const)));
@@ -199,7 +201,7 @@ export class KafkaSourceReconciler {
     }
     const access = clusters.accessOf(key, read.access);
     if (access === undefined) return { problem: undefined };
-    return 'admin' in access ? access : { problem: { reason: access.reason, message: access.message } };
+    return 'admin' in access ? { admin: guardKafka(access.admin) } : { problem: { reason: access.reason, message: access.message } };
   }
 
   /** Initial offsets for what is new to the group. */
@@ -257,19 +259,21 @@ export class KafkaSourceReconciler {
     const { source } = toKafkaSource(object);
     const group = object.spec?.consumerGroup ?? '';
     const settled = settledSource(object.status?.annotations);
+    let told: Omit<RecordedEvent, 'regarding' | 'action'> | undefined;
     // Without offsets there is no group.
     if (settled !== undefined && isGeneratedConsumerGroup(group)) {
       const reason = await this.#deleteGroup(key, { ...source, spec: { ...source.spec, bootstrapServers: settled.bootstrapServers } });
       if (reason !== undefined) {
         if (nowMs() - Date.parse(deletionTimestamp) < settings.deletionPatienceMs) return { requeueAfterMs: retryFastMs };
-        record({ regarding: object, type: 'Warning', reason: 'KafkaObjectsLeft', note: `left in Kafka: consumer group ${group} (${reason})`, action: 'Delete' });
-        log.warn({ source: key, group, reason }, 'source deleted, its consumer group is left in Kafka');
+        told = { type: 'Warning', reason: 'KafkaObjectsLeft', note: `left in Kafka: consumer group ${group} (${reason})` };
       }
     } else if (settled !== undefined) {
-      record({ regarding: object, type: 'Normal', reason: 'ConsumerGroupKept', note: `consumer group ${group} was named in the spec and is kept, with its offsets`, action: 'Delete' });
+      told = { type: 'Normal', reason: 'ConsumerGroupKept', note: `consumer group ${group} was named in the spec and is kept, with its offsets` };
     }
     if (grantedTo(object).length > 0 || secretsOf(source).length > 0) await this.#revokeSecrets(source);
     await api.mergePatch(resourceTypes.kafkaSource, { namespace, name }, { metadata: { resourceVersion, finalizers: finalizers.filter((each) => each !== sourceFinalizer) } });
+    if (told !== undefined) record({ regarding: object, action: 'Delete', ...told });
+    if (told?.type === 'Warning') log.warn({ source: key, reason: told.note }, 'source deleted, its consumer group is left in Kafka');
     await this.#forget(key);
     return undefined;
   }

@@ -3,7 +3,7 @@
  *
  * The behaviour, the conditions and the reasons are those of Knative's own controller, for clusters without it. Where
  * that one can lose an update, this one cannot: an entry is written only into the list it was computed from. Deletion
- * ends where its own can wait for ever: for a Channel that never became ready.
+ * ends where its own can wait for ever: for a Channel that never became ready, for a channel that cannot be written.
  *
  * @see Knative Eventing, pkg/reconciler/subscription
  */
@@ -29,7 +29,14 @@ export interface SubscriptionReconcilerParts {
   readonly record: RecordEvent;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
+  readonly settings: {
+    /** How long the deletion of a Subscription waits for a channel that cannot be read or written. */
+    readonly deletionPatienceMs: number;
+  };
 }
+
+/** Between two attempts to take an entry out of such a channel. */
+const retryMs = 5_000;
 
 const ownStatusFields = ['observedGeneration', 'conditions', 'physicalSubscription'] as const satisfies readonly (keyof SubscriptionStatus)[];
 
@@ -47,8 +54,8 @@ export class SubscriptionReconciler {
   }
 
   /** @param key `namespace/name` */
-  async reconcile(key: string): Promise<object | undefined> {
-    const { api, caches, tracker, nowMs } = this.#parts;
+  async reconcile(key: string): Promise<{ readonly requeueAfterMs?: number } | undefined> {
+    const { api, caches, record, tracker, nowMs, settings } = this.#parts;
     const object = caches.subscriptions.get(key);
     if (object === undefined) {
       await tracker.track(subscriptionDependent(key), []);
@@ -57,8 +64,11 @@ export class SubscriptionReconciler {
     const { finalizers = [] } = object.metadata;
     if (isDeleting(object)) {
       if (!finalizers.includes(subscriptionFinalizer)) return undefined;
-      await this.#remove(object);
+      const problem = await this.#remove(object);
+      const isPatient = nowMs() - Date.parse(object.metadata.deletionTimestamp ?? '') < settings.deletionPatienceMs;
+      if (problem !== undefined && isPatient) return { requeueAfterMs: retryMs };
       await patchMetadata(api, resourceTypes.subscription, object, { finalizers: finalizers.filter((name) => name !== subscriptionFinalizer) });
+      if (problem !== undefined) record({ regarding: object, type: 'Warning', reason: 'SubscriberLeft', note: `left in spec.subscribers of its channel: uid ${object.metadata.uid ?? ''} (${problem})`, action: 'Delete' });
       return undefined;
     }
     if (!finalizers.includes(subscriptionFinalizer)) {
@@ -104,18 +114,21 @@ export class SubscriptionReconciler {
     return { step: 'added', physical, subscriber: channel.status?.subscribers?.find(({ uid }) => uid === entry.uid) };
   }
 
-  /** Takes the entry out of the channel, if both are there. */
-  async #remove(object: SubscriptionObject): Promise<void> {
+  /** Takes the entry out of the channel, if both are there. @returns why it cannot be, where trying again may take for ever */
+  async #remove(object: SubscriptionObject): Promise<string | undefined> {
     const found = await this.#findChannel(object, { isReadyNeeded: false });
-    if ('reason' in found) {
-      if (found.isGone) return;
-      throw new Fault('KUBERNETES_UNAVAILABLE', found.message, { retriable: true });
-    }
+    if ('reason' in found) return found.isGone ? undefined : found.message;
     const entries = found.object.spec?.subscribers ?? [];
     const left = entries.filter(({ uid }) => uid !== object.metadata.uid);
-    if (left.length === entries.length) return;
-    await this.#patchSubscribers(found.object, found.type, left);
+    if (left.length === entries.length) return undefined;
+    try {
+      await this.#patchSubscribers(found.object, found.type, left);
+    } catch (error) {
+      if (error instanceof Fault && error.code === 'KUBERNETES_REFUSED') return error.message;
+      throw error;
+    }
     this.#parts.record({ regarding: object, type: 'Normal', reason: 'SubscriberRemoved', note: `Subscription was removed from channel ${found.object.metadata.name}`, action: 'Delete' });
+    return undefined;
   }
 
   async #patchSubscribers({ metadata: { name, namespace, resourceVersion } }: TrackedObject, type: ResourceType, subscribers: readonly Subscriber[]): Promise<void> {

@@ -6,7 +6,7 @@
  */
 import { hostname } from 'node:os';
 import { loggingConfigMap, parseConfigMap, resourceKey, type DestinationLookups, type KubernetesMeta } from '@knative-kafka/common/core';
-import { Counter, logLevelFollower, objectKey, resourceTypes, type Informer, type InformerChange, type KubernetesApi, type KubernetesObject, type Logger, type Registry } from '@knative-kafka/common/io';
+import { Counter, logLevelFollower, objectKey, resourceTypes, type Admin, type Informer, type InformerChange, type KubernetesApi, type KubernetesObject, type Logger, type Registry } from '@knative-kafka/common/io';
 import { startCaches } from './caches.ts';
 import type { ControllerConfig } from './config.ts';
 import { channelAnnotation } from './core/desired-dispatcher.ts';
@@ -141,12 +141,12 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
       onStarted: () => enqueueAll(),
       onLost: () => void renew(),
     });
-    const parts = { api: election.guard(api), caches, tracker, lookups, record, nowMs: Date.now };
+    const parts = { api: election.guard(api), guardKafka: (admin: Admin) => election.guardKafka(admin), caches, tracker, lookups, record, nowMs: Date.now };
     const isOurs = (): boolean => eventing.isPresent() === false;
     const loop = (name: string, reconcile: (key: string) => Promise<{ readonly requeueAfterMs?: number } | undefined>, isActive = (): boolean => true): ControllerLoop =>
       startControllerLoop({ name, workers: config.workers, isLeading: () => election.isLeading() && caches.missing().length === 0 && isActive(), log, registry, reconcile });
     const kafkaChannels = new KafkaChannelReconciler({ ...parts, kafka, workloads, log, settings: config });
-    const subscriptions = new SubscriptionReconciler(parts);
+    const subscriptions = new SubscriptionReconciler({ ...parts, settings: config });
     const channels = new ChannelReconciler({ ...parts, systemNamespace });
     const placer = new SourcePlacer({
       ...parts, workloads, metrics: sourceMetrics, settings: config, onWanted: schedulePlacement,

@@ -8,7 +8,6 @@
 import { createHash } from 'node:crypto';
 import { parseKafkaSecret, fieldName } from '@knative-kafka/common/core';
 import { createKafkaClient, type Admin, type Logger } from '@knative-kafka/common/io';
-import type { Problem } from '../core/channel-status.ts';
 import type { AccessProblem } from '../core/kafka-access.ts';
 import type { SecretObject } from '../core/objects.ts';
 import { WatchedKafka, type KafkaAccess } from './watched-kafka.ts';
@@ -34,11 +33,6 @@ export class KafkaClusters {
 
   constructor(options: KafkaClustersOptions) {
     this.#options = options;
-  }
-
-  /** @returns what to ask the Kafka of a Secret with, whether it answers or not; or what is wrong with the Secret */
-  adminOf(secret: SecretObject): Admin | Problem {
-    return this.#kafkaOf(secret).answer;
   }
 
   /** What is known; looks only where nothing is. */

@@ -1,5 +1,5 @@
 import { Fault } from '@knative-kafka/common/core';
-import { resourceTypes, type KubernetesApi, type Logger } from '@knative-kafka/common/io';
+import { resourceTypes, type Admin, type KubernetesApi, type Logger } from '@knative-kafka/common/io';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { mayTake, startLeaderElection, type LeaseObject } from './leader-election.ts';
 
@@ -230,5 +230,32 @@ describe('the leader election', () => {
     await expect(guarded.replace(resourceTypes.lease, lease(undefined))).rejects.toMatchObject({ code: 'KUBERNETES_REFUSED' });
     await expect(guarded.apply(resourceTypes.lease, lease(undefined))).rejects.toMatchObject({ code: 'KUBERNETES_REFUSED' });
     await expect(guarded.mergePatch(resourceTypes.lease, name, {})).rejects.toMatchObject({ code: 'KUBERNETES_REFUSED' });
+  });
+
+  it('refuses what changes a Kafka through its guard unless it leads, and nothing that only looks', async () => {
+    const store = new LeaseStore();
+    const first = candidate(store, 'first');
+    const called: string[] = [];
+    const admin = new Proxy({}, { get: (_, name) => () => Promise.resolve(called.push(String(name))) }) as Admin;
+    const guarded = first.election.guardKafka(admin);
+    expect(first.election.guardKafka(admin)).toBe(guarded);
+    const changes: readonly (() => Promise<unknown>)[] = [
+      () => guarded.createTopic({ topic: 't', partitions: 1, replicationFactor: 1, config: {} }), () => guarded.deleteTopic('t'), () => guarded.growTopic('t', 2),
+      () => guarded.setRetention('t', 1), () => guarded.commitInitialOffsets('g', 't', 'latest'), () => guarded.deleteGroup('g'),
+    ];
+    const areRefused = async (): Promise<void> => {
+      const outcomes = await Promise.allSettled(changes.map((change) => change()));
+      for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'KUBERNETES_REFUSED' } });
+    };
+    await areRefused();
+    await Promise.all([guarded.ping(), guarded.describeTopic('t'), guarded.listTopics(), guarded.groupLag('g', 't')]);
+    expect(called.splice(0)).toEqual(['ping', 'describeTopic', 'listTopics', 'groupLag']);
+    await vi.advanceTimersByTimeAsync(0);
+    for (const change of changes) await change();
+    expect(called.splice(0)).toEqual(['createTopic', 'deleteTopic', 'growTopic', 'setRetention', 'commitInitialOffsets', 'deleteGroup']);
+    first.link.network = 'hanging';
+    await vi.advanceTimersByTimeAsync(10_001);
+    await areRefused();
+    expect(called).toEqual([]);
   });
 });

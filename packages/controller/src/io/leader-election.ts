@@ -7,11 +7,11 @@
  * two, whatever hangs meanwhile.
  *
  * Always true: `isLeading()` asks the clock, not a timer; once lost, the lead is not taken again by this object; writes
- * through `guard` are refused from the moment the lead is lost. What was sent before then has the difference of the two
- * times (a third of the lease duration) to arrive, so whoever loses the lead ends the process, and its connections.
+ * through `guard` and `guardKafka` are refused from the moment the lead is lost. What was sent before then has the difference of the two
+ * times (a third of the lease duration) to arrive.
  */
 import { Fault } from '@knative-kafka/common/core';
-import { resourceTypes, type KubernetesApi, type KubernetesObject, type Logger } from '@knative-kafka/common/io';
+import { resourceTypes, type Admin, type KubernetesApi, type KubernetesObject, type Logger } from '@knative-kafka/common/io';
 
 export interface LeaderElectionOptions {
   readonly api: KubernetesApi;
@@ -32,6 +32,8 @@ export interface LeaderElection {
   isLeading(): boolean;
   /** The same API server, but writes are refused (KUBERNETES_REFUSED) unless this one leads. */
   guard(api: KubernetesApi): KubernetesApi;
+  /** The same Kafka, likewise. One and the same for the same admin. */
+  guardKafka(admin: Admin): Admin;
   /** Gives the lead away, so that another need not wait. Whatever writes has to be stopped before. */
   stop(): Promise<void>;
 }
@@ -88,6 +90,7 @@ class LeaseElection implements LeaderElection {
   #wake: (() => void) | undefined;
   #loop: Promise<void> = Promise.resolve();
   #lastProblem = '';
+  readonly #guardedAdmins = new WeakMap<Admin, Admin>();
 
   constructor(options: LeaderElectionOptions) {
     this.#options = options;
@@ -102,9 +105,7 @@ class LeaseElection implements LeaderElection {
   }
 
   guard(api: KubernetesApi): KubernetesApi {
-    const refuseUnlessLeading = (): void => {
-      if (!this.isLeading()) throw new Fault('KUBERNETES_REFUSED', 'not written: another controller may lead', { retriable: false });
-    };
+    const refuseUnlessLeading = (): void => this.#refuseUnlessLeading();
     return {
       get: (type, name) => api.get(type, name),
       list: (type, listOptions) => api.list(type, listOptions),
@@ -132,6 +133,34 @@ class LeaseElection implements LeaderElection {
         return api.delete(type, name, deleteOptions);
       },
     };
+  }
+
+  guardKafka(admin: Admin): Admin {
+    const known = this.#guardedAdmins.get(admin);
+    if (known !== undefined) return known;
+    const whileLeading = <Args extends readonly unknown[], T>(call: (...args: Args) => Promise<T>) => async (...args: Args): Promise<T> => {
+      this.#refuseUnlessLeading();
+      return call(...args);
+    };
+    const guarded: Admin = {
+      ping: () => admin.ping(),
+      describeTopic: (topic) => admin.describeTopic(topic),
+      listTopics: () => admin.listTopics(),
+      groupLag: (groupId, topic) => admin.groupLag(groupId, topic),
+      createTopic: whileLeading((spec) => admin.createTopic(spec)),
+      deleteTopic: whileLeading((topic) => admin.deleteTopic(topic)),
+      growTopic: whileLeading((topic, partitions) => admin.growTopic(topic, partitions)),
+      setRetention: whileLeading((topic, retentionMs) => admin.setRetention(topic, retentionMs)),
+      commitInitialOffsets: whileLeading((groupId, topic, from) => admin.commitInitialOffsets(groupId, topic, from)),
+      deleteGroup: whileLeading((groupId) => admin.deleteGroup(groupId)),
+      close: () => admin.close(),
+    };
+    this.#guardedAdmins.set(admin, guarded);
+    return guarded;
+  }
+
+  #refuseUnlessLeading(): void {
+    if (!this.isLeading()) throw new Fault('KUBERNETES_REFUSED', 'not written: another controller may lead', { retriable: false });
   }
 
   run(): Promise<void> {

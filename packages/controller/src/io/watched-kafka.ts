@@ -30,10 +30,6 @@ export class WatchedKafka {
     this.#options = options;
   }
 
-  get answer(): Admin | AccessProblem {
-    return this.#options.answer;
-  }
-
   get hasLooked(): boolean {
     return this.#standing.hasLooked;
   }
