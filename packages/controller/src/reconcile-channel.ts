@@ -9,7 +9,8 @@ import { resourceTypes, type KubernetesApi } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
 import { deadLetterSinkCondition, deadLetterSinkFields, deadLetterSinkOf } from './core/channel-status.ts';
 import { backingSpec, defaultChannelConfigMap, defaultChannelTemplate } from './core/default-channel.ts';
-import { isDeleting, type ChannelTemplate, type GenericChannelObject, type GenericChannelStatus, type TrackedObject } from './core/objects.ts';
+import { isDeleting, subscribable, type ChannelTemplate, type GenericChannelObject, type GenericChannelStatus, type TrackedObject } from './core/objects.ts';
+import { readyEvent } from './core/ready-event.ts';
 import { applyStatus } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
@@ -49,18 +50,22 @@ export class ChannelReconciler {
     const template = await this.#template(object);
     if (template === undefined) return {}; // the change that this made brings us back
     const backing = 'problem' in template ? { reason: 'ChannelTemplateMissing', message: template.problem } : await this.#backing(object, template);
-    await applyStatus(api, resourceTypes.channel, object, this.#status(object, backing), ownStatusFields);
+    const status = this.#status(object, backing);
+    await applyStatus(api, resourceTypes.channel, object, status, ownStatusFields);
+    this.#tellTransition(object, status);
     return {};
   }
 
-  /** The Channel's own template; the default one is written into it, as Knative's webhook would. */
+  /** The Channel's own template; the default one is written into it, and the annotation of every channel, as Knative's webhook would. */
   async #template({ spec, metadata }: GenericChannelObject): Promise<ChannelTemplate | { readonly problem: string } | undefined> {
     const { api, caches, systemNamespace } = this.#parts;
-    const { name, namespace = '', resourceVersion } = metadata;
-    if (spec?.channelTemplate !== undefined) return spec.channelTemplate;
-    const template = defaultChannelTemplate(caches.configMaps.get(`${systemNamespace}/${defaultChannelConfigMap}`)?.data, namespace);
+    const { name, namespace = '', resourceVersion, annotations = {} } = metadata;
+    const own = spec?.channelTemplate;
+    const isMarked = Object.entries(subscribable).every(([annotation, value]) => annotations[annotation] === value);
+    if (own !== undefined && isMarked) return own;
+    const template = own ?? defaultChannelTemplate(caches.configMaps.get(`${systemNamespace}/${defaultChannelConfigMap}`)?.data, namespace);
     if ('problem' in template) return template;
-    await api.mergePatch(resourceTypes.channel, { namespace, name }, { metadata: { resourceVersion, annotations: { 'messaging.knative.dev/subscribable': 'v1' } }, spec: { channelTemplate: template } });
+    await api.mergePatch(resourceTypes.channel, { namespace, name }, { metadata: { resourceVersion, annotations: subscribable }, ...(own === undefined ? { spec: { channelTemplate: template } } : {}) });
     return undefined;
   }
 
@@ -118,6 +123,13 @@ export class ChannelReconciler {
       ...(status?.subscribers === undefined ? {} : { subscribers: status.subscribers }),
       ...deadLetterSinkFields(sink),
     };
+  }
+
+  #tellTransition(object: GenericChannelObject, status: GenericChannelStatus): void {
+    // Not of an address that is missing because the channel behind is being made.
+    if (status.conditions?.some(({ type, status: state }) => type === 'BackingChannelReady' && state === 'Unknown') === true) return;
+    const event = readyEvent(object.status?.conditions, status.conditions);
+    if (event !== undefined) this.#parts.record({ regarding: object, action: 'Reconcile', ...event });
   }
 }
 

@@ -14,8 +14,9 @@ import { channelAnnotation, desiredDispatcher, dispatcherName } from './core/des
 import { receiverName } from './core/desired-receiver.ts';
 import { candidatesOf, chooseKafkaSecret, type KafkaSecretChoice } from './core/kafka-secret-choice.ts';
 import type { DesiredObject } from './core/drift.ts';
-import { isDeleting, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SecretObject, type SubscriberStatus } from './core/objects.ts';
+import { isDeleting, subscribable, type ChannelStatus, type DeploymentObject, type KafkaChannelObject, type SecretObject, type SubscriberStatus } from './core/objects.ts';
 import type { Workloads } from './core/pod-template.ts';
+import { readyEvent } from './core/ready-event.ts';
 import { removedSubscribers, removedSubscribersAnnotation, type RemovedSubscriber } from './core/removed-subscribers.ts';
 import { applyDrifted, applyStatus, patchMetadata } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';
@@ -23,8 +24,6 @@ import type { KafkaAccess, KafkaClusters } from './io/kafka-clusters.ts';
 import type { ObjectTracker } from './io/object-tracker.ts';
 
 const channelFinalizer = 'kafkachannels.messaging.knative.dev';
-/** On every channel, as Knative asks it of them: the version of the contract with Subscriptions. */
-const subscribable = { 'messaging.knative.dev/subscribable': 'v1' } as const;
 
 export interface KafkaChannelReconcilerParts {
   readonly api: KubernetesApi;
@@ -101,7 +100,7 @@ export class KafkaChannelReconciler {
   }
 
   async #bringAbout(object: KafkaChannelObject, channel: KafkaChannel): Promise<Requeue> {
-    const { api, caches, workloads, nowMs } = this.#parts;
+    const { api, caches, record, workloads, nowMs } = this.#parts;
     const problems: unknown[] = [];
     let requeueAfterMs: number | undefined;
     const again = (ms: number): void => {
@@ -151,7 +150,8 @@ export class KafkaChannelReconciler {
       annotations: removed,
     }, object.status, nowMs());
     await applyStatus(api, resourceTypes.kafkaChannel, object, status, ownStatusFields, withOwnAnnotations);
-    this.#tellTransition(object, status);
+    const event = readyEvent(object.status?.conditions, status.conditions, { reason: 'KafkaChannelReady', note: 'the channel takes events' });
+    if (event !== undefined) record({ regarding: object, action: 'Reconcile', ...event });
     if (problems.length > 0) throw problems[0] as Error;
     return requeueAfterMs === undefined ? {} : { requeueAfterMs };
   }
@@ -351,15 +351,6 @@ export class KafkaChannelReconciler {
       if (metadata.annotations?.[channelAnnotation] !== key || metadata.deletionTimestamp !== undefined) continue;
       await api.delete(resourceTypes.deployment, { namespace: workloads.systemNamespace, name: metadata.name });
     }
-  }
-
-  #tellTransition(object: KafkaChannelObject, status: ChannelStatus): void {
-    const before = object.status?.conditions?.find(({ type }) => type === 'Ready');
-    const after = status.conditions?.find(({ type }) => type === 'Ready');
-    if (after === undefined || (before?.status === after.status && before.reason === after.reason)) return;
-    if (after.status === 'Unknown') return;
-    const isReady = after.status === 'True';
-    this.#parts.record({ regarding: object, type: isReady ? 'Normal' : 'Warning', reason: isReady ? 'KafkaChannelReady' : (after.reason ?? 'NotReady'), note: isReady ? 'the channel takes events' : (after.message ?? ''), action: 'Reconcile' });
   }
 }
 

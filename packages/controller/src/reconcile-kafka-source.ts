@@ -17,6 +17,7 @@ import { desiredSecretAccess, secretAccessName } from './core/desired-secret-acc
 import { isDeleting, type KafkaSourceObject, type KafkaSourceStatus } from './core/objects.ts';
 import { toKafkaSource } from './core/placed-sources.ts';
 import type { Workloads } from './core/pod-template.ts';
+import { readyEvent } from './core/ready-event.ts';
 import { stillSettled, unsettledTopics } from './core/settled-source.ts';
 import { grantedSecretsAnnotation, sourceStatus, type ObservedSource } from './core/source-status.ts';
 import { applyDrifted, applyStatus } from './io/apply-drifted.ts';
@@ -97,7 +98,7 @@ export class KafkaSourceReconciler {
   }
 
   async #bringAbout(key: string, object: KafkaSourceObject): Promise<Requeue> {
-    const { api, nowMs, placer } = this.#parts;
+    const { api, nowMs, placer, record } = this.#parts;
     const { source, problems } = toKafkaSource(object);
     const invalid = problems.length === 0 ? undefined : problems.map(({ path, message }) => `${fieldName(path)}: ${message}`).join('; ');
     const { sink, deadLetterSink } = await this.#resolveSinks(key, object, source);
@@ -115,7 +116,8 @@ export class KafkaSourceReconciler {
       grantedSecrets: grant.secrets,
     }, object.status, nowMs());
     await applyStatus(api, resourceTypes.kafkaSource, object, status, ownStatusFields, withOwnAnnotations);
-    this.#tellTransition(object, status);
+    const event = readyEvent(object.status?.conditions, status.conditions, { reason: 'KafkaSourceReady', note: 'events are delivered' });
+    if (event !== undefined) record({ regarding: object, action: 'Reconcile', ...event });
     if (grant.error !== undefined) throw grant.error;
     const isWell = 'admin' in connection && offsets === 'ready';
     if (standsStill) return { requeueAfterMs: retryFastMs };
@@ -298,14 +300,6 @@ export class KafkaSourceReconciler {
     this.#standstills.delete(key);
     placer.withhold(key, false);
     await tracker.track(dependentOf(key), []);
-  }
-
-  #tellTransition(object: KafkaSourceObject, status: KafkaSourceStatus): void {
-    const before = object.status?.conditions?.find(({ type }) => type === 'Ready');
-    const after = status.conditions?.find(({ type }) => type === 'Ready');
-    if (after === undefined || after.status === 'Unknown' || (before?.status === after.status && before.reason === after.reason)) return;
-    const isReady = after.status === 'True';
-    this.#parts.record({ regarding: object, type: isReady ? 'Normal' : 'Warning', reason: isReady ? 'KafkaSourceReady' : (after.reason ?? 'NotReady'), note: isReady ? 'events are delivered' : (after.message ?? ''), action: 'Reconcile' });
   }
 }
 

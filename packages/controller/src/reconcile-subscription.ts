@@ -13,6 +13,7 @@ import type { Caches } from './caches.ts';
 import { deadLetterSinkOf } from './core/channel-status.ts';
 import { isSameJson } from './core/drift.ts';
 import { isDeleting, referencesOf, type SubscriptionObject, type SubscriptionStatus, type TrackedObject } from './core/objects.ts';
+import { readyEvent } from './core/ready-event.ts';
 import { subscriptionStatus, type SubscriptionProgress } from './core/subscription-status.ts';
 import { applyStatus, patchMetadata } from './io/apply-drifted.ts';
 import type { RecordEvent } from './io/event-recorder.ts';
@@ -79,7 +80,8 @@ export class SubscriptionReconciler {
     if (progress === undefined) return {}; // the channel's change, and what it then says, brings us back
     const status = subscriptionStatus(object, progress, nowMs());
     await applyStatus(api, resourceTypes.subscription, object, status, ownStatusFields);
-    this.#tellTransition(object, status);
+    const event = readyEvent(object.status?.conditions, status.conditions);
+    if (event !== undefined) record({ regarding: object, action: 'Reconcile', ...event });
     return {};
   }
 
@@ -166,13 +168,6 @@ export class SubscriptionReconciler {
     // A kind that the cluster does not have any more has no objects either.
     if ('missing' in tracked) return { message: `spec.channel: ${tracked.missing}`, isGone: true };
     return { message: `spec.channel: ${tracked.unknown}`, isGone: tracked.unknown.startsWith('the cluster has no kind') };
-  }
-
-  #tellTransition(object: SubscriptionObject, status: SubscriptionStatus): void {
-    const before = object.status?.conditions?.find(({ type }) => type === 'Ready');
-    const after = status.conditions?.find(({ type }) => type === 'Ready');
-    if (after?.status !== 'False' || (before?.status === 'False' && before.reason === after.reason)) return;
-    this.#parts.record({ regarding: object, type: 'Warning', reason: after.reason ?? 'NotReady', note: after.message ?? '', action: 'Reconcile' });
   }
 }
 

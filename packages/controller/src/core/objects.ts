@@ -115,6 +115,9 @@ export interface KafkaSourceObject extends KubernetesObject {
   readonly status?: KafkaSourceStatus;
 }
 
+/** The annotation of every channel, as Knative asks it of them: the version of the contract with Subscriptions. */
+export const subscribable = { 'messaging.knative.dev/subscribable': 'v1' } as const;
+
 /** `status.address` and `status.addresses` as one list, the preferred one first. */
 export function addressesOf({ status }: TrackedObject): readonly Address[] {
   if (status?.addresses !== undefined && status.addresses.length > 0) return status.addresses;
