@@ -59,6 +59,7 @@ export interface Condition {
   readonly severity?: string;
   readonly reason?: string;
   readonly message?: string;
+  readonly lastTransitionTime?: string;
 }
 
 export interface WorldOptions {

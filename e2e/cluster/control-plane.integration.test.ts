@@ -2,14 +2,13 @@
  * What people see of channels and Subscriptions with kubectl: the controller on a real API server and a real Kafka.
  * Tests are named by the rows of Knative's contract that they prove.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { receiverSettings } from '@knative-kafka/channel-receiver';
 import { readSettings, type SettingsTable } from '@knative-kafka/common/core';
 import { controllerSettings } from '@knative-kafka/controller';
 import { dispatcherSettings } from '@knative-kafka/dispatcher';
 import { waitFor } from '@knative-kafka/local-cluster';
-import { metric, type Service } from '../local/harness.ts';
+import { logged, metric, type Service } from '../local/harness.ts';
 import { ClusterWorld, conditionOf, isReady, kafkaChannel, kafkaSecretName, patienceMs, subscription, systemNamespace, type ClusterObject, type ClusterSpec } from './cluster-world.ts';
 
 let world: ClusterWorld;
@@ -75,15 +74,34 @@ describe('KafkaChannel', () => {
     await ready('grown');
   });
 
-  it('says in words what Kafka refuses, and recovers', async () => {
+  it('CP-34: says in words what Kafka refuses, in a condition and as an Event, and recovers', async () => {
     await world.apply(kafkaChannel('too-safe', { replicationFactor: 3 }));
     const channel = await world.until('the refusal', 'kafkachannel', 'too-safe', (object) => conditionOf(object, 'Ready')?.status === 'False');
     expect(conditionOf(channel, 'TopicReady')).toMatchObject({ status: 'False', reason: 'TopicRejected', message: `topic ${topicOf('too-safe')}: 3 replicas asked, 1 broker available` });
     expect(conditionOf(channel, 'Ready')).toMatchObject({ reason: 'TopicRejected' });
-    // CP-34
     await waitFor('an Event that tells it', async () => (await eventsOf(channel)).some((event) => event['reason'] === 'TopicRejected' && event['type'] === 'Warning'), { timeoutMs: patienceMs });
     await world.admin.createTopic({ topic: topicOf('too-safe'), partitions: 1, replicationFactor: 1, config: {} });
     expect(conditionOf(await ready('too-safe'), 'TopicReady')?.message).toContain('1 replicas, 3 asked');
+  });
+
+  it('CP-10: lists its conditions once each, sorted, and moves the time of those alone that change', async () => {
+    await world.apply(kafkaChannel('timed'));
+    const before = await ready('timed');
+    const timesOf = (object: ClusterObject) => new Map(object.status?.conditions?.map(({ type, lastTransitionTime = '' }) => [type, lastTransitionTime]));
+    const latest = Math.max(...[...timesOf(before).values()].map((time) => Date.parse(time)));
+    await waitFor('another second', () => Date.now() >= latest + 1_000, { timeoutMs: patienceMs });
+    await world.apply(kafkaChannel('timed', { delivery: { deadLetterSink: refTo('Service', 'never-there') } }));
+    const after = await world.until('the condition', 'kafkachannel', 'timed', (object) => conditionOf(object, 'Ready')?.status === 'False');
+    const changed = [...timesOf(after)].filter(([type, time]) => time !== timesOf(before).get(type)).map(([type]) => type);
+    expect(changed).toEqual(['DeadLetterSinkResolved', 'Ready']);
+    expect(after.status?.observedGeneration).toBe(after.metadata.generation);
+    for (const object of [before, after]) {
+      const { conditions = [] } = object.status ?? {};
+      const types = conditions.map(({ type }) => type);
+      expect(types).toEqual([...new Set(types)].sort());
+      const counting = conditions.filter(({ type, severity }) => type !== 'Ready' && severity === undefined).map(({ status }) => status);
+      expect(conditionOf(object, 'Ready')?.status).toBe(counting.includes('False') ? 'False' : counting.includes('Unknown') ? 'Unknown' : 'True');
+    }
   });
 
   it('CP-27: has a Service that belongs to it and points to the receiver, and comes back when it is changed or deleted', async () => {
@@ -237,18 +255,20 @@ describe('Subscription', () => {
   });
 
   it('CP-19: its consumer group outlives a moment in which its entry is missing', async () => {
-    await world.apply(subscription('flickers', 'subscribed', { uri: 'http://127.0.0.1:1/' }));
+    await world.apply(...['flickers', 'goes-after'].map((name) => subscription(name, 'subscribed', { uri: 'http://127.0.0.1:1/' })));
     const { metadata } = await world.untilReady('subscription', 'flickers');
+    const after = (await world.untilReady('subscription', 'goes-after')).metadata.uid;
     const without = (await subscribersOf('subscribed')).filter(({ uid }) => uid !== metadata.uid);
     const patch = JSON.stringify({ spec: { subscribers: without } });
     // As an older writer would: the guard lets only controllers do this.
     await world.kubectl(['patch', 'kafkachannel', 'subscribed', '--type=merge', '-p', patch, '--as', `system:serviceaccount:${systemNamespace}:kafka-controller`]);
     await waitFor('the entry to be back', async () => (await subscribersOf('subscribed')).some(({ uid }) => uid === metadata.uid), { timeoutMs: patienceMs });
     await world.untilReady('subscription', 'flickers');
-    await delay(2_500); // longer than a group lingers here
-    await world.kubectl(['annotate', 'kafkachannel', 'subscribed', '--overwrite', 'looked=again']);
-    await ready('subscribed');
-    expect((await world.admin.groupLag(`kafka.default.subscribed.${metadata.uid}`, topicOf('subscribed')))[0]?.commitOffset).toBe(0n);
+    const commitOffset = async (uid: string | undefined) => (await world.admin.groupLag(`kafka.default.subscribed.${uid}`, topicOf('subscribed')))[0]?.commitOffset;
+    // As long as a group lingers: one that began to later is gone.
+    await world.kubectl(['delete', 'subscription', 'goes-after']);
+    await waitFor('the group of another to go', async () => (await commitOffset(after)) === undefined, { timeoutMs: patienceMs });
+    expect(await commitOffset(metadata.uid)).toBe(0n);
   });
 
   it.each<[string, object, string | RegExp]>([
@@ -308,6 +328,38 @@ describe('Subscription', () => {
     expect((await world.untilReady('subscription', 'early')).status).toMatchObject({ physicalSubscription: { subscriberUri: 'http://late.example.com' } });
   });
 
+  it('SU-05 SU-04: follows the address of its subscriber: when it comes, changes, goes and comes back', async () => {
+    const uriOf = async () => (await subscribersOf('subscribed')).find(({ uid }) => uid === metadata.uid)?.subscriberUri;
+    const resolvedTo = (uri: string) => world.until(`Ready with ${uri}`, 'subscription', 'follows', (object) => isReady(object) && object.status?.physicalSubscription?.subscriberUri === uri);
+    const unresolved = (words: string) => world.until(words, 'subscription', 'follows', (object) => conditionOf(object, 'Ready')?.status === 'False' && conditionOf(object, 'ReferencesResolved')?.message?.includes(words) === true);
+    await world.apply(sequence('moving', undefined), subscription('follows', 'subscribed', refTo('Sequence', 'moving', 'flows.example.com/v1')));
+    const { metadata } = await unresolved('has no address yet');
+    for (const url of ['http://here.example.com', 'http://there.example.com']) {
+      await world.apply(sequence('moving', { url }));
+      await resolvedTo(url);
+      expect(await uriOf()).toBe(url);
+    }
+    await world.kubectl(['delete', 'sequence', 'moving']);
+    expect((await unresolved('Sequence default/moving does not exist')).status?.physicalSubscription ?? {}).toEqual({});
+    await world.apply(sequence('moving', { url: 'http://back.example.com' }));
+    await resolvedTo('http://back.example.com');
+    expect(await uriOf()).toBe('http://back.example.com');
+  });
+
+  const elsewhere = { ref: { apiVersion: 'v1', kind: 'Service', name: 'kubernetes', namespace: 'kube-system' } };
+  it.each<[string, object, object]>([
+    ['reply', { reply: elsewhere }, { status: 'False', reason: 'ReplyResolveFailed' }],
+    ['dead letter sink', { delivery: { deadLetterSink: elsewhere } }, { status: 'False', reason: 'DeadLetterSinkResolveFailed' }],
+    ['channel', { channel: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel', name: 'subscribed', namespace: 'kube-system' } }, { status: 'Unknown', reason: 'ChannelReferenceFailed' }],
+  ])('SU-08: has no %s in another namespace', async (what, rest, expected) => {
+    const name = `abroad-${what.replaceAll(' ', '-')}`;
+    await world.apply(subscription(name, 'subscribed', { uri: 'http://127.0.0.1:1/' }, rest));
+    const found = await world.until('the condition', 'subscription', name, (object) => conditionOf(object, 'ReferencesResolved')?.reason !== undefined);
+    expect(conditionOf(found, 'ReferencesResolved')).toMatchObject({ ...expected, message: expect.stringContaining('kube-system') as string });
+    expect((await subscribersOf('subscribed')).map(({ uid }) => uid)).not.toContain(found.metadata.uid);
+    await world.kubectl(['delete', 'subscription', name]);
+  });
+
   it('SU-06: has the delivery of its own, else the channel\'s, and the channel\'s dead letter sink', async () => {
     await world.apply(kafkaChannel('with-delivery', { delivery: { retry: 7, deadLetterSink: { uri: 'http://dead.example.com' } } }));
     await world.apply(
@@ -353,6 +405,10 @@ describe('Channel', () => {
     const found = await world.untilReady('channels.messaging.knative.dev', 'undecided');
     expect(found.spec).toMatchObject({ channelTemplate: { kind: 'KafkaChannel', spec: { numPartitions: 2 } } });
     expect((await ready('undecided')).spec).toMatchObject({ numPartitions: 2 });
+    await world.kubectl(['create', 'namespace', 'by-default']);
+    await world.apply({ ...channel('by-default'), metadata: { name: 'by-default', namespace: 'by-default' } });
+    const ofCluster = await world.untilReady('channels.messaging.knative.dev', 'by-default', 'by-default');
+    expect(ofCluster.spec).toEqual({ channelTemplate: { apiVersion: 'messaging.knative.dev/v1', kind: 'KafkaChannel' } });
   });
 
   it('GC-02 CP-29: makes the channel behind it once, with its delivery, and shows its status', async () => {
@@ -386,7 +442,92 @@ describe('Channel', () => {
   });
 });
 
+describe('what somebody has changed by hand', () => {
+  const channel = 'mended';
+  const patched = (kind: string, name: string, patch: object, ...args: readonly string[]) => world.kubectl(['patch', kind, name, '--type=merge', '-p', JSON.stringify(patch), ...args]);
+  const nameOfDispatcher = async () => (await world.list('deployments', '-n', systemNamespace)).find(({ metadata }) => metadata.annotations?.['kafka.eventing.knative.dev/channel'] === `default/${channel}`)!.metadata.name;
+
+  beforeAll(async () => {
+    await world.apply(kafkaChannel(channel), subscription(channel, channel, { uri: 'http://127.0.0.1:1/mended' }));
+    await world.untilReady('subscription', channel);
+  });
+
+  it.each<[string, string, object]>([
+    ['the address of a channel', 'kafkachannel', { address: { url: 'http://elsewhere.example.com' } }],
+    ['what a channel says of its subscribers', 'kafkachannel', { subscribers: [] }],
+    ['the conditions of a channel', 'kafkachannel', { conditions: null }],
+    ['the conditions of a Subscription', 'subscription', { conditions: null }],
+    ['where a Subscription was resolved to', 'subscription', { physicalSubscription: { subscriberUri: 'http://elsewhere.example.com' } }],
+  ])('is put right: %s', async (_what, kind, status) => {
+    const before = await world.untilReady(kind, channel);
+    await patched(kind, channel, { status }, '--subresource=status');
+    const withoutTimes = (object: ClusterObject): unknown => JSON.parse(JSON.stringify(object.status, (key, value: unknown) => (key === 'lastTransitionTime' ? undefined : value)));
+    await world.until('the status as it was', kind, channel, (object) => JSON.stringify(withoutTimes(object)) === JSON.stringify(withoutTimes(before)));
+  });
+
+  it.each(['kafkachannel', 'subscription'])('is put right: the finalizer of a %s, and its annotation', async (kind) => {
+    const { metadata } = await world.untilReady(kind, channel);
+    await patched(kind, channel, { metadata: { finalizers: null, annotations: { 'messaging.knative.dev/subscribable': null } } });
+    await world.until('both again', kind, channel, ({ metadata: now }) => JSON.stringify(now.finalizers) === JSON.stringify(metadata.finalizers) && now.annotations?.['messaging.knative.dev/subscribable'] === metadata.annotations?.['messaging.knative.dev/subscribable']);
+  });
+
+  it('is put right: the entry of a Subscription in its channel', async () => {
+    const { spec } = await ready(channel);
+    const subscribers = spec!.subscribers!.map((entry) => ({ ...entry, subscriberUri: 'http://elsewhere.example.com' }));
+    await patched('kafkachannel', channel, { spec: { subscribers } }, '--as', `system:serviceaccount:${systemNamespace}:kafka-controller`);
+    await world.until('the entry as it was', 'kafkachannel', channel, (object) => JSON.stringify(object.spec?.subscribers) === JSON.stringify(spec!.subscribers));
+  });
+
+  it.each([
+    ['deployment', 'kafka-channel-receiver'],
+    ['service', 'kafka-channel-receiver'],
+    ['deployment', 'dispatcher'],
+  ])('is put right: the %s of the %s, which was deleted', async (kind, of) => {
+    const name = of === 'dispatcher' ? await nameOfDispatcher() : of;
+    const { uid } = (await world.get(kind, name, systemNamespace))!.metadata;
+    await world.kubectl(['delete', kind, name, '-n', systemNamespace]);
+    await world.until('another one', kind, name, ({ metadata }) => metadata.uid !== uid, systemNamespace);
+  });
+
+  it('is put right: a topic that was deleted; its consumer groups have offsets again', async () => {
+    await controller.process.stop();
+    controller = await world.controller({ env: { TOPIC_RECHECK: '1s' } });
+    const { uid } = (await world.untilReady('subscription', channel)).metadata;
+    await world.admin.deleteTopic(topicOf(channel));
+    await waitFor('another topic, with offsets', async () => (await world.admin.listTopics()).includes(topicOf(channel)) && (await world.admin.groupLag(`kafka.default.${channel}.${uid}`, topicOf(channel)))[0]?.commitOffset === 0n, { timeoutMs: patienceMs });
+    await world.untilReady('subscription', channel);
+  });
+
+  it('was not written by anybody else: one field manager', async () => {
+    const managersOf = async (kind: string, name: string, namespace: string, subresource?: string): Promise<readonly string[]> => {
+      const { metadata } = JSON.parse(await world.kubectl(['get', kind, name, '-n', namespace, '-o', 'json', '--show-managed-fields'])) as { metadata: { managedFields: readonly { manager: string; subresource?: string }[] } };
+      return [...new Set(metadata.managedFields.filter((entry) => entry.subresource === subresource).map(({ manager }) => manager))];
+    };
+    await world.apply(kafkaChannel('untouched'), subscription('untouched', 'untouched', { uri: 'http://127.0.0.1:1/' }));
+    await world.untilReady('subscription', 'untouched');
+    for (const kind of ['kafkachannel', 'subscription']) expect(await managersOf(kind, 'untouched', 'default', 'status'), kind).toEqual(['kafka-controller']);
+    expect(await managersOf('service', 'untouched-kn-channel', 'default')).toEqual(['kafka-controller']);
+    expect(await managersOf('deployment', 'kafka-channel-receiver', systemNamespace)).toEqual(['kafka-controller']);
+  });
+});
+
 describe('the controller', () => {
+  it('CP-30: leaves Subscriptions alone while a Deployment eventing-controller wants pods, and takes them when it does not', async () => {
+    const labels = { app: 'eventing-controller' };
+    await world.apply({
+      apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'eventing-controller', namespace: systemNamespace },
+      spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: 'controller', image: 'somebody-elses:1' }] } } },
+    });
+    await logged(controller, { message: 'Subscriptions and Channels are left to Knative Eventing', reason: `Deployment ${systemNamespace}/eventing-controller is there` });
+    await world.apply(subscription('not-ours', 'after-it', { uri: 'http://127.0.0.1:1/' }), kafkaChannel('after-it'));
+    await ready('after-it');
+    const { metadata, status } = (await world.get('subscription', 'not-ours'))!;
+    expect([metadata.finalizers, status]).toEqual([undefined, undefined]);
+    await world.kubectl(['scale', 'deployment', 'eventing-controller', '-n', systemNamespace, '--replicas=0']);
+    await world.untilReady('subscription', 'not-ours');
+    await world.kubectl(['delete', 'deployment', 'eventing-controller', '-n', systemNamespace]);
+  });
+
   it('and its manifest start every process with settings that it knows and takes', async () => {
     const tables: Readonly<Record<string, SettingsTable>> = { 'kafka-controller': controllerSettings, 'channel-receiver': receiverSettings, dispatcher: dispatcherSettings };
     const seen = new Set<string>();
