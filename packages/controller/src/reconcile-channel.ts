@@ -4,10 +4,10 @@
  * The channel behind is made once and never changed, as Knative's own controller does it. It belongs to the Channel and
  * goes with it.
  */
-import { Fault, resolveDestination, resourceId, withReady, type Condition, type DestinationLookups } from '@knative-kafka/common/core';
+import { addressFields, addressIn, Fault, resolveDestination, resourceId, withReady, type Condition, type DestinationLookups } from '@knative-kafka/common/core';
 import { resourceTypes, type KubernetesApi } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
-import { deadLetterSinkCondition, deadLetterSinkFields, deadLetterSinkOf } from './core/channel-status.ts';
+import { deadLetterSinkCondition } from './core/channel-status.ts';
 import { backingSpec, defaultChannelConfigMap, defaultChannelTemplate } from './core/default-channel.ts';
 import { isDeleting, subscribable, type ChannelTemplate, type GenericChannelObject, type GenericChannelStatus, type TrackedObject } from './core/objects.ts';
 import { readyEvent } from './core/ready-event.ts';
@@ -108,7 +108,7 @@ export class ChannelReconciler {
     const status = object?.status;
     const address = status?.address ?? status?.addresses?.[0];
     const ownSink = spec?.delivery?.deadLetterSink;
-    const sink = deadLetterSinkOf(status) ?? (ownSink === undefined ? undefined : resolveDestination(ownSink, 'deadLetterSink', namespace, lookups));
+    const sink = addressIn(status, 'deadLetterSink') ?? (ownSink === undefined ? undefined : resolveDestination(ownSink, 'deadLetterSink', namespace, lookups));
     const conditions: readonly Condition[] = [
       backingReady(backing),
       address?.url === undefined ? { type: 'Addressable', status: 'False', reason: 'EmptyHostname', message: 'the channel behind has no address yet' } : { type: 'Addressable', status: 'True' },
@@ -121,7 +121,7 @@ export class ChannelReconciler {
       ...('template' in backing ? { channel: { apiVersion: backing.template.apiVersion, kind: backing.template.kind, name, namespace } } : {}),
       ...(address === undefined ? {} : { address }),
       ...(status?.subscribers === undefined ? {} : { subscribers: status.subscribers }),
-      ...deadLetterSinkFields(sink),
+      ...addressFields('deadLetterSink', sink),
     };
   }
 

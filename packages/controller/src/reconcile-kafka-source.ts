@@ -7,7 +7,7 @@
  * whatever Kafka does, and keeps a consumer group that somebody named.
  */
 import {
-  Fault, fieldName, isGeneratedConsumerGroup, generatedConsumerGroup, resolveDestination, secretsOf, settledSource, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceAccess,
+  addressIn, Fault, fieldName, isGeneratedConsumerGroup, generatedConsumerGroup, resolveDestination, secretsOf, settledSource, settledBootstrapServersAnnotation, settledConsumerGroupAnnotation, settledTopicsAnnotation, sourceAccess,
   type Destination, type DestinationLookups, type DestinationRole, type KafkaSource, type ResolvedAddress, type ResolvedDestination, type SettledSource,
 } from '@knative-kafka/common/core';
 import { resourceTypes, type Admin, type KubernetesApi, type Logger } from '@knative-kafka/common/io';
@@ -322,12 +322,4 @@ function grantedTo({ status }: KafkaSourceObject): readonly string[] {
 function withOwnAnnotations({ annotations = {}, ...status }: KafkaSourceStatus): KafkaSourceStatus {
   const own = Object.entries(annotations).filter(([name]) => ownAnnotations.includes(name));
   return own.length === 0 ? status : { ...status, annotations: Object.fromEntries(own) };
-}
-
-/** What a sink was resolved to, by the status. */
-function addressIn(status: KafkaSourceStatus | undefined, role: 'sink' | 'deadLetterSink'): ResolvedAddress | undefined {
-  const uri = status?.[`${role}Uri`];
-  const CACerts = status?.[`${role}CACerts`];
-  const audience = status?.[`${role}Audience`];
-  return uri === undefined ? undefined : { uri, ...(CACerts === undefined ? {} : { CACerts }), ...(audience === undefined ? {} : { audience }) };
 }

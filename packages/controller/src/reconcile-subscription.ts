@@ -7,10 +7,9 @@
  *
  * @see Knative Eventing, pkg/reconciler/subscription
  */
-import { Fault, parseSubscription, resolveSubscription, resourceId, subscriberEntry, type DestinationLookups, type ObjectReference, type PhysicalSubscription, type ResolvedDestination, type Subscriber, type Subscription } from '@knative-kafka/common/core';
+import { addressIn, Fault, parseSubscription, resolveSubscription, resourceId, subscriberEntry, type DestinationLookups, type ObjectReference, type PhysicalSubscription, type ResolvedDestination, type Subscriber, type Subscription } from '@knative-kafka/common/core';
 import { resourceTypes, type KubernetesApi, type ResourceType } from '@knative-kafka/common/io';
 import type { Caches } from './caches.ts';
-import { deadLetterSinkOf } from './core/channel-status.ts';
 import { isSameJson } from './core/drift.ts';
 import { isDeleting, referencesOf, type SubscriptionObject, type SubscriptionStatus, type TrackedObject } from './core/objects.ts';
 import { readyEvent } from './core/ready-event.ts';
@@ -182,7 +181,7 @@ function isGenericChannel({ apiVersion, kind }: ObjectReference): boolean {
 
 /** What the channel resolved its own dead letter sink to: counts where the Subscription has none. */
 function sinkOf({ kind, metadata: { namespace = '', name }, spec, status }: TrackedObject): ResolvedDestination | undefined {
-  const sink = deadLetterSinkOf(status);
+  const sink = addressIn(status, 'deadLetterSink');
   if (sink !== undefined || spec?.delivery?.deadLetterSink === undefined) return sink;
   return { error: { reason: 'DeadLetterSinkResolveFailed', message: `${resourceId(kind, { namespace, name })} has a dead letter sink and no status.deadLetterSinkUri yet` } };
 }

@@ -22,6 +22,7 @@ export { channelSchema, kafkaChannelSchema, kafkaSourceSchema, subscriptionSchem
 export { parseConfigMap, type ConfigMap, type Secret } from './resources/core-objects.ts';
 export * from './resources/delivery.ts';
 export * from './resources/destination.ts';
+export * from './resources/resolved-address.ts';
 export * from './resources/features.ts';
 export { fieldName, type FieldProblem } from './resources/field-problem.ts';
 export * from './resources/kafka-channel.ts';

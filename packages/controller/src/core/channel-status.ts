@@ -6,7 +6,7 @@
  * Info: a pod that restarts loses no event, and must not make every Subscription of the channel unready (ADR 0013).
  * A bad subscriber shows in `status.subscribers` alone.
  */
-import { kafkaSecretAnnotation, topicAnnotation, withReady, type Condition, type KafkaChannel, type ResolvedAddress, type ResolvedDestination, type TopicState } from '@knative-kafka/common/core';
+import { addressFields, kafkaSecretAnnotation, topicAnnotation, withReady, type Condition, type KafkaChannel, type ResolvedDestination, type TopicState } from '@knative-kafka/common/core';
 import type { ChannelStatus, SubscriberStatus } from './objects.ts';
 
 /** Something that went wrong, for a condition. */
@@ -63,7 +63,7 @@ export function channelStatus(channel: KafkaChannel, observed: ObservedChannel, 
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     ...(isAddressable ? { address, addresses: [address] } : {}),
     subscribers: observed.subscribers,
-    ...deadLetterSinkFields(sink),
+    ...addressFields('deadLetterSink', sink),
   };
 }
 
@@ -89,24 +89,6 @@ export function deadLetterSinkCondition(sink: ResolvedDestination | undefined): 
   if (sink === undefined) return { type, status: 'True', reason: 'DeadLetterSinkNotConfigured' };
   if ('error' in sink) return failed(type, { ...sink.error, message: `spec.delivery.deadLetterSink: ${sink.error.message}` });
   return { type, status: 'True' };
-}
-
-/** A dead letter sink as the fields of a status. */
-export function deadLetterSinkFields(sink: ResolvedDestination | undefined): Pick<ChannelStatus, 'deadLetterSinkUri' | 'deadLetterSinkCACerts' | 'deadLetterSinkAudience'> {
-  if (sink === undefined || 'error' in sink) return {};
-  const { uri, CACerts, audience } = sink;
-  return {
-    deadLetterSinkUri: uri,
-    ...(CACerts === undefined ? {} : { deadLetterSinkCACerts: CACerts }),
-    ...(audience === undefined ? {} : { deadLetterSinkAudience: audience }),
-  };
-}
-
-/** The other way round; undefined where the status has none. */
-export function deadLetterSinkOf(status: ChannelStatus | undefined): ResolvedAddress | undefined {
-  if (status?.deadLetterSinkUri === undefined) return undefined;
-  const { deadLetterSinkUri: uri, deadLetterSinkCACerts: CACerts, deadLetterSinkAudience: audience } = status;
-  return { uri, ...(CACerts === undefined ? {} : { CACerts }), ...(audience === undefined ? {} : { audience }) };
 }
 
 function topicCondition(topic: ObservedChannel['topic'], isConfigured: boolean): Condition {

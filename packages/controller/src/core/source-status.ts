@@ -5,8 +5,8 @@
  * and vreplicas on pods. A pod that starts again is no reason not to be, as long as another one of the source runs; how
  * many vreplicas are on pods that are Ready is told by `consumers`.
  */
-import { settledConsumerGroupAnnotation, shortHash, withReady, type Condition, type KafkaSource, type ResolvedDestination, type SettledSource } from '@knative-kafka/common/core';
-import { deadLetterSinkFields, type Problem } from './channel-status.ts';
+import { addressFields, settledConsumerGroupAnnotation, shortHash, withReady, type Condition, type KafkaSource, type ResolvedDestination, type SettledSource } from '@knative-kafka/common/core';
+import type { Problem } from './channel-status.ts';
 import type { KafkaSourceStatus } from './objects.ts';
 import type { PlacedSource } from './placed-sources.ts';
 import { settledAnnotations } from './settled-source.ts';
@@ -53,8 +53,8 @@ export function sourceStatus(source: KafkaSource, observed: ObservedSource, prev
     observedGeneration: generation,
     conditions: withReady([sinkProvided(sink, deadLetterSink), connectionEstablished(observed, previous), initialOffsetsCommitted(observed, previous), deployed(source, observed)], previous?.conditions ?? [], nowMs),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-    ...sinkFields(sink),
-    ...deadLetterSinkFields(deadLetterSink),
+    ...addressFields('sink', sink),
+    ...addressFields('deadLetterSink', deadLetterSink),
     ceAttributes: topics.map((topic) => ({ type: 'dev.knative.kafka.event', source: `/apis/v1/namespaces/${namespace}/kafkasources/${name}#${topic}` })),
     consumers: placed?.ready ?? previous?.consumers ?? 0,
     selector: `eventing.knative.dev/source=kafka-source-controller,eventing.knative.dev/sourceName=${labelValue(name)}`,
@@ -68,12 +68,6 @@ function sinkProvided(sink: ResolvedDestination, deadLetterSink: ResolvedDestina
   if ('error' in sink) return { type, status: 'False', reason: sink.error.reason, message: `spec.sink: ${sink.error.message}` };
   if (deadLetterSink !== undefined && 'error' in deadLetterSink) return { type, status: 'False', reason: deadLetterSink.error.reason, message: `spec.delivery.deadLetterSink: ${deadLetterSink.error.message}` };
   return { type, status: 'True' };
-}
-
-function sinkFields(sink: ResolvedDestination): Pick<KafkaSourceStatus, 'sinkUri' | 'sinkCACerts' | 'sinkAudience'> {
-  if ('error' in sink) return {};
-  const { uri, CACerts, audience } = sink;
-  return { sinkUri: uri, ...(CACerts === undefined ? {} : { sinkCACerts: CACerts }), ...(audience === undefined ? {} : { sinkAudience: audience }) };
 }
 
 /** A controller that has just begun to lead has not looked at any Kafka yet: what the last one found still counts. */

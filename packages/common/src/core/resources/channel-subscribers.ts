@@ -15,6 +15,7 @@ import type { Destination, DestinationLookups, ResolvedDestination } from './des
 import { resolveDestination } from './destination.ts';
 import type { KafkaChannel, Subscriber } from './kafka-channel.ts';
 import { resourceId, resourceKey } from './metadata.ts';
+import { addressFields, addressIn } from './resolved-address.ts';
 import type { Subscription } from './subscription.ts';
 
 /** `status.physicalSubscription`: what the destinations were resolved to. Empty while one of them is not. */
@@ -163,9 +164,7 @@ export function resolveSubscription(
       if (destination === undefined) return resolved;
       return { error: { ...resolved.error, message: `${where}: ${resolved.error.message}` } };
     }
-    physical[`${role}Uri`] = resolved.uri;
-    if (resolved.CACerts !== undefined) physical[`${role}CACerts`] = resolved.CACerts;
-    if (resolved.audience !== undefined) physical[`${role}Audience`] = resolved.audience;
+    Object.assign(physical, addressFields(role, resolved));
   }
   return physical;
 }
@@ -180,14 +179,9 @@ export function subscriberEntry(
   ofChannel: DeliverySpec | undefined,
   physical: PhysicalSubscription,
 ): Subscriber {
-  const { deadLetterSinkUri, deadLetterSinkCACerts, deadLetterSinkAudience, ...endpoints } = physical;
-  const sink = deadLetterSinkUri === undefined ? undefined : {
-    uri: deadLetterSinkUri,
-    ...(deadLetterSinkCACerts === undefined ? {} : { CACerts: deadLetterSinkCACerts }),
-    ...(deadLetterSinkAudience === undefined ? {} : { audience: deadLetterSinkAudience }),
-  };
-  const delivery = mergedDelivery(spec.delivery, ofChannel, sink);
-  return { uid, name, generation, ...endpoints, ...(delivery === undefined ? {} : { delivery }) };
+  const delivery = mergedDelivery(spec.delivery, ofChannel, addressIn(physical, 'deadLetterSink'));
+  const [subscriber, reply] = (['subscriber', 'reply'] as const).map((role) => addressFields(role, addressIn(physical, role)));
+  return { uid, name, generation, ...subscriber, ...reply, ...(delivery === undefined ? {} : { delivery }) };
 }
 
 /**

@@ -12,7 +12,7 @@ import { deliveryOrderAnnotation, parseKafkaChannel, type KafkaChannel, type Kaf
 import { keyTypeLabel, maxPollRecordsAnnotation, parseKafkaSource, rateLimiterAnnotation, settledSource, type KafkaSourceManifest, type PodPlacement, type ServedSource } from './kafka-source.ts';
 import { parseMetadata, type ManifestMeta } from './metadata.ts';
 import type { DeliverySpec } from './delivery.ts';
-import type { ResolvedAddress } from './destination.ts';
+import { addressIn } from './resolved-address.ts';
 import { parseSubscription, type Subscription } from './subscription.ts';
 
 /** An object as an API server gives it. */
@@ -160,15 +160,6 @@ function deliveryOf(holder: Readonly<Record<string, unknown>>): { readonly deliv
       ...(typeof sink['uri'] === 'string' ? { deadLetterSink: textsOf(sink, sinkTexts) } : {}),
     },
   };
-}
-
-/** What a controller resolved a Destination to. */
-function addressIn(status: Readonly<Record<string, unknown>>, role: 'sink' | 'deadLetterSink'): ResolvedAddress | undefined {
-  const uri = status[`${role}Uri`];
-  if (typeof uri !== 'string' || uri === '') return undefined;
-  const CACerts = status[`${role}CACerts`];
-  const audience = status[`${role}Audience`];
-  return { uri, ...(typeof CACerts === 'string' ? { CACerts } : {}), ...(typeof audience === 'string' ? { audience } : {}) };
 }
 
 function placementOf(entry: unknown): readonly PodPlacement[] {
