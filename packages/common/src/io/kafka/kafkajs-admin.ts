@@ -1,17 +1,17 @@
 /**
  * The admin: topics, and the committed offsets of consumer groups, on kafkajs and every broker.
+ *
+ * Where kafkajs would ask for all topics to tell of one, or cannot ask at all, the request is one of the protocol's own:
+ * with thousands of channels each look at a topic would bring the names of all of them.
  */
-import { findCoordinatorV6, incrementalAlterConfigsV1, offsetCommitV8, type ConfigResourceTypeValue, type Connection } from '@platformatic/kafka';
-import kafkajs from 'kafkajs';
+import { deleteTopicsV6, describeConfigsV4, findCoordinatorV6, incrementalAlterConfigsV1, metadataV12, offsetCommitV8, type ConfigResourceTypeValue, type Connection } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { InitialOffset } from '../../core/resources/kafka-source.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
 import { ask, closeConnection, openConnection } from './broker-connections.ts';
-import { brokerAnswer, faultOf } from './faults.ts';
+import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
 import { withAdmin, type KafkajsAdmin } from './kafkajs-client.ts';
 import type { Admin, KafkaConnection, PartitionLag, TopicDescription, TopicSpec } from './port.ts';
-
-const { ConfigResourceTypes } = kafkajs;
 
 export function createKafkajsAdmin(options: KafkaConnection): Admin {
   return new KafkajsAdminAdapter(options);
@@ -62,28 +62,31 @@ class KafkajsAdminAdapter implements Admin {
   }
 
   async deleteTopic(topic: string): Promise<'deleted' | 'absent'> {
-    return this.#call(`deletion of topic ${topic}`, async (admin) => {
-      const topics = await admin.listTopics(); // deleting a missing topic retries until it gives up
-      if (!topics.includes(topic)) return 'absent';
-      await admin.deleteTopics({ topics: [topic] });
-      return 'deleted';
+    const doing = `deletion of topic ${topic}`;
+    return withConnections(this.#options, doing, async ({ bootstrap, connect }) => {
+      const { found, controller } = await metadataOf(bootstrap, topic, doing);
+      if (found === undefined) return 'absent';
+      try {
+        await deleteTopicsV6.api.async(await connect(controller), [{ name: topic, topicId: null }], this.#options.requestTimeoutMs);
+        return 'deleted';
+      } catch (error) {
+        if (brokerAnswerIs(error, ['UNKNOWN_TOPIC_OR_PARTITION'])) return 'absent'; // somebody was faster
+        throw error;
+      }
     });
   }
 
   async describeTopic(topic: string): Promise<TopicDescription | undefined> {
-    return this.#call(`description of topic ${topic}`, async (admin) => {
-      const topics = await admin.listTopics();
-      if (!topics.includes(topic)) return undefined;
-      const { topics: found } = await admin.fetchTopicMetadata({ topics: [topic] });
-      const { resources } = await admin.describeConfigs({
-        includeSynonyms: false,
-        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['max.message.bytes', 'retention.ms'] }],
-      });
-      const config = new Map(resources[0]?.configEntries.map((entry) => [entry.configName, entry.configValue]));
-      const partitions = found[0]?.partitions ?? [];
+    const doing = `description of topic ${topic}`;
+    return withConnections(this.#options, doing, async ({ bootstrap }) => {
+      const { found } = await metadataOf(bootstrap, topic, doing);
+      if (found === undefined) return undefined;
+      const resource = { resourceType: topicResource, resourceName: topic, configurationKeys: ['max.message.bytes', 'retention.ms'] };
+      const { results } = await ask(bootstrap, (connection) => describeConfigsV4.api.async(connection, [resource], false, false));
+      const config = new Map(results[0]?.configs.map(({ name, value }) => [name, value]));
       return {
-        partitions: partitions.length,
-        replicationFactor: partitions[0]?.replicas.length ?? 0,
+        partitions: found.partitions.length,
+        replicationFactor: found.partitions[0]?.replicaNodes.length ?? 0,
         maxMessageBytes: Number(config.get('max.message.bytes') ?? defaultMaxMessageBytes),
         retentionMs: config.has('retention.ms') ? Number(config.get('retention.ms')) : undefined,
       };
@@ -211,8 +214,35 @@ interface OwnConnections {
   readonly connect: (address: BrokerAddress) => Promise<Connection>;
 }
 
-/** What kafkajs cannot do, over connections of its own that are closed afterwards. */
-async function withConnections(options: KafkaConnection, doing: string, call: (connections: OwnConnections) => Promise<void>): Promise<void> {
+type Metadata = metadataV12.MetadataResponse;
+
+/**
+ * What a broker knows of one topic.
+ *
+ * @returns `found` is undefined where there is no such topic, or none that this client may see
+ */
+async function metadataOf(bootstrap: Connection, topic: string, doing: string): Promise<{ readonly found: Metadata['topics'][number] | undefined; readonly controller: BrokerAddress }> {
+  const { topics, brokers, controllerId } = await ask(bootstrap, (connection) => metadataV12.api.async(connection, [topic], false, false).catch(answerWithin));
+  const found = topics.find(({ name }) => name === topic);
+  const controller = brokers.find(({ nodeId }) => nodeId === controllerId);
+  if (found === undefined || controller === undefined) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: not known to this broker yet`, { retriable: true });
+  const isAbsent = absentTopic.includes(found.errorCode);
+  if (!isAbsent && found.errorCode !== 0) throw faultOfErrorCode(found.errorCode, doing);
+  return { found: isAbsent ? undefined : found, controller };
+}
+
+/** UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED. */
+const absentTopic: readonly number[] = [3, 17, 29];
+
+/** The library rejects an answer with an error anywhere in it, such as a partition without a leader. */
+function answerWithin(error: unknown): Metadata {
+  const { response } = error as { readonly response?: Metadata };
+  if (response === undefined) throw error;
+  return response;
+}
+
+/** What kafkajs cannot do well, over connections of its own that are closed afterwards. */
+async function withConnections<T>(options: KafkaConnection, doing: string, call: (connections: OwnConnections) => Promise<T>): Promise<T> {
   const opened: Connection[] = [];
   const connect = async (address: BrokerAddress): Promise<Connection> => {
     const connection = await openConnection(options, address, options.requestTimeoutMs);
@@ -231,7 +261,7 @@ async function withConnections(options: KafkaConnection, doing: string, call: (c
     throw fault;
   };
   try {
-    await call({ connect, bootstrap: await connectFirst() });
+    return await call({ connect, bootstrap: await connectFirst() });
   } catch (error) {
     throw faultOf(error, doing);
   } finally {

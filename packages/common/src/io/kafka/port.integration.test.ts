@@ -985,6 +985,23 @@ describe('the admin', () => {
     expect((await lag(topic))[0]?.commitOffset).toBeUndefined();
   });
 
+  it('looks at one topic, and deletes one, without being told of all others', async () => {
+    const topics = await Promise.all([createTopic(1), createTopic(1)]);
+    const others = async (): Promise<void> => {
+      for (let index = 0; index < 30; index++) await admin().createTopic({ topic: newTopicName(), partitions: 1, replicationFactor: 1, config: {} });
+    };
+    const answered = async (call: () => Promise<unknown>): Promise<number> => {
+      await waitFor('connections of nobody else', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
+      const before = proxy.answeredBytes();
+      await call();
+      return proxy.answeredBytes() - before;
+    };
+    const few = [await answered(() => admin().describeTopic(topics[0])), await answered(() => admin().deleteTopic(topics[0]))];
+    await others();
+    const many = [await answered(() => admin().describeTopic(topics[1])), await answered(() => admin().deleteTopic(topics[1]))];
+    expect(Math.max(...few.map((bytes, index) => Math.abs(bytes - many[index]!)))).toBeLessThan(30);
+  });
+
   it('leaves no connections behind', async () => {
     await admin().describeTopic('orders');
     await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });

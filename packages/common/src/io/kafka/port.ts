@@ -135,7 +135,7 @@ export interface Admin {
   /** @throws Fault TOPIC_REJECTED (names what was asked and what there is), KAFKA_UNAVAILABLE, KAFKA_REFUSED */
   createTopic(spec: TopicSpec): Promise<'created' | 'exists'>;
   deleteTopic(topic: string): Promise<'deleted' | 'absent'>;
-  /** @returns undefined when there is no such topic */
+  /** @returns undefined when there is no such topic, or none that this client may see */
   describeTopic(topic: string): Promise<TopicDescription | undefined>;
   /** The names of all topics that this client may see. */
   listTopics(): Promise<readonly string[]>;

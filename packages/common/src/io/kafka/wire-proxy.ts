@@ -26,6 +26,8 @@ export interface WireProxy {
   holdFetches(): () => void;
   /** Produce requests since the start. */
   readonly produceRequests: readonly ProduceRequest[];
+  /** Bytes that the broker has answered with since the start. */
+  answeredBytes(): number;
   /** Connections of clients that are open now. */
   connections(): number;
   close(): Promise<void>;
@@ -45,6 +47,7 @@ export async function startWireProxy(): Promise<WireProxy> {
   let target: number | undefined;
   let isCut = false;
   let losesResponse = false;
+  let answeredBytes = 0;
   const produceRequests: ProduceRequest[] = [];
   const clients = new Set<Socket>();
   const fetchConnections = new Set<FetchConnection>();
@@ -74,6 +77,7 @@ export async function startWireProxy(): Promise<WireProxy> {
       broker.write(chunk);
     });
     broker.on('data', (chunk) => {
+      answeredBytes += chunk.length;
       isSilent ||= target === undefined;
       if (breaksOnResponse) client.destroy();
       else if (fetchConnection.held !== undefined) fetchConnection.held.push(chunk);
@@ -115,6 +119,7 @@ export async function startWireProxy(): Promise<WireProxy> {
       };
     },
     produceRequests,
+    answeredBytes: () => answeredBytes,
     connections: () => clients.size,
     close: () => {
       breakAll();
