@@ -3,37 +3,30 @@
  * API server and a real Kafka, with dispatcher processes under the names of the pods.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKafkaClient, type Producer } from '@knative-kafka/common/io';
 import { waitFor } from '@knative-kafka/local-cluster';
-import { metric, type Service, type Subscriber } from '../local/harness.ts';
-import { ClusterWorld, isReady, kafkaSource, patienceMs, systemNamespace, type ClusterObject } from './cluster-world.ts';
+import { metric, type Subscriber } from '../local/harness.ts';
+import { isReady, patienceMs, systemNamespace, type ClusterObject } from './cluster-world.ts';
 import { writeEvents } from './record-writer.ts';
-import { SourcePods } from './source-pods.ts';
+import { startSourceWorld, type SourceWorld } from './source-world.ts';
 
-let world: ClusterWorld;
-let controller: Service;
-let pods: SourcePods;
-let producer: Producer;
+let sources: SourceWorld;
+let world: SourceWorld['world'];
+let controller: SourceWorld['controller'];
+let pods: SourceWorld['pods'];
+let producer: SourceWorld['producer'];
+let source: SourceWorld['source'];
 
 const settings = { SHRINK_DELAY: '2s', KUBERNETES_REQUESTS_PER_SECOND: '200' };
 
 beforeAll(async () => {
-  world = await ClusterWorld.start();
-  controller = await world.controller({ env: settings });
-  pods = new SourcePods(world);
-  producer = createKafkaClient({ brokers: world.kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 }).createProducer();
+  sources = await startSourceWorld(settings);
+  ({ world, controller, pods, producer, source } = sources);
 });
 
-afterAll(async () => {
-  await producer.close();
-  await pods.stop();
-  await world.stop();
-});
+afterAll(() => sources.stop());
 
 const pod = (ordinal: number): string => `kafka-source-dispatcher-${ordinal}`;
 const createTopic = (topic: string): Promise<unknown> => world.admin.createTopic({ topic, partitions: 4, replicationFactor: 1, config: {} });
-const source = (name: string, consumers: number, subscriber: Subscriber, topic = name): ClusterObject =>
-  kafkaSource(name, { bootstrapServers: [world.kafka.bootstrap], topics: [topic], consumers, sink: { uri: subscriber.uri } });
 
 function placementsOf(object: ClusterObject): Readonly<Record<string, number>> {
   const placements = (object.status?.['placements'] ?? []) as readonly { readonly podName: string; readonly vreplicas: number }[];
@@ -69,7 +62,7 @@ describe('4 consumers on a topic with 4 partitions', () => {
   beforeAll(async () => {
     subscriber = await world.subscriber();
     await createTopic('kafka-source-4');
-    await world.apply(source('kafka-source-4', 4, subscriber));
+    await world.apply(source('kafka-source-4', subscriber, { consumers: 4 }));
   });
 
   it('capacity 20: one pod has all of them', async () => {
@@ -119,7 +112,7 @@ describe('25 consumers at capacity 20', () => {
   it('are 13 on the first pod and 12 on the second', async () => {
     const subscriber = await world.subscriber();
     await createTopic('kafka-source-25');
-    await world.apply(source('kafka-source-25', 25, subscriber));
+    await world.apply(source('kafka-source-25', subscriber, { consumers: 25 }));
     await untilPlaced('kafka-source-25', { [pod(0)]: 13, [pod(1)]: 12 });
     await deliver('kafka-source-25', subscriber, 'event');
     await world.kubectl(['delete', 'kafkasource', 'kafka-source-25']);
@@ -153,7 +146,7 @@ describe('the rate limiter', () => {
   };
 
   it('sends 50 x 2 = 100 events a second, and another rate as soon as it is told so', async () => {
-    await world.apply(source('limited', 2, subscriber));
+    await world.apply(source('limited', subscriber, { consumers: 2 }));
     await waitFor('events', () => arrivals.length > 0, { timeoutMs: patienceMs });
     const first = arrivals[0]!;
     await waitFor('20 s at 100 events a second, 2 % up or down', () => within2Percent(inLatestWindow(first), 100 * windowMs / 1_000), { timeoutMs: patienceMs });

@@ -3,32 +3,26 @@
  * with dispatcher processes under the names of the pods.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKafkaClient, type Producer } from '@knative-kafka/common/io';
 import { waitFor } from '@knative-kafka/local-cluster';
-import { metric, type Subscriber } from '../local/harness.ts';
-import { ClusterWorld, conditionOf, isReady, kafkaSource, patienceMs, systemNamespace, type ClusterObject } from './cluster-world.ts';
+import { metric } from '../local/harness.ts';
+import { conditionOf, isReady, patienceMs, systemNamespace, type ClusterObject } from './cluster-world.ts';
 import { writeEvents } from './record-writer.ts';
-import { SourcePods, sourceDispatchers } from './source-pods.ts';
+import { sourceDispatchers } from './source-pods.ts';
+import { startSourceWorld, type SourceWorld } from './source-world.ts';
 
-let world: ClusterWorld;
-let pods: SourcePods;
-let producer: Producer;
+let sources: SourceWorld;
+let world: SourceWorld['world'];
+let pods: SourceWorld['pods'];
+let producer: SourceWorld['producer'];
+let source: SourceWorld['source'];
 
 beforeAll(async () => {
-  world = await ClusterWorld.start();
   // One vreplica for each pod: every change is one of pods, and of partitions.
-  await world.controller({ env: { POD_CAPACITY: '1', SHRINK_DELAY: '1s' } });
-  pods = new SourcePods(world);
-  producer = createKafkaClient({ brokers: world.kafka.bootstrap.split(','), clientId: 'e2e', requestTimeoutMs: 10_000, connectTimeoutMs: 3_000 }).createProducer();
+  sources = await startSourceWorld({ POD_CAPACITY: '1', SHRINK_DELAY: '1s' });
+  ({ world, pods, producer, source } = sources);
 });
 
-afterAll(async () => {
-  await producer.close();
-  await pods.stop();
-  await world.stop();
-});
-
-const source = (name: string, subscriber: Subscriber, spec: object = {}): ClusterObject => kafkaSource(name, { bootstrapServers: [world.kafka.bootstrap], topics: [name], sink: { uri: subscriber.uri }, ...spec });
+afterAll(() => sources.stop());
 
 async function untilOnPods(name: string, number: number): Promise<void> {
   await world.until(`${name} on ${number} pods`, 'kafkasource', name, (object) => isReady(object) && ((object.status?.['placements'] ?? []) as readonly object[]).length === number);
