@@ -26,7 +26,7 @@ export const settings = {
   shrinkDelayMs: durationMs('SHRINK_DELAY', { default: '60s', about: 'how long source dispatchers that are not needed stay, in case they are needed again' }),
   podPatienceMs: durationMs('POD_PATIENCE', { default: '60s', about: 'how long a source dispatcher that is not Ready any more, or gone, keeps its vreplicas before others take them' }),
   workers: count('WORKERS', { default: 8, max: 100, about: 'resources of a kind that are worked on at a time' }),
-  requestsPerSecond: count('KUBERNETES_REQUESTS_PER_SECOND', { default: 100, about: 'the most that is asked of the API server over time; twice as many at once' }),
+  requestsPerSecond: count('KUBERNETES_REQUESTS_PER_SECOND', { default: 100, about: 'the most that is asked of the API server over time; twice as many at once; Events have a fifth of it beside that' }),
   deletionPatienceMs: durationMs('DELETION_PATIENCE', { default: '2m', about: 'how long the deletion of a channel or a KafkaSource waits for Kafka, and that of a Subscription for a channel that cannot be written; what is left then is told in an Event' }),
   groupLingerMs: durationMs('GROUP_LINGER', { default: '30s', about: 'how long the consumer group of a subscriber that vanished is kept' }),
   topicRecheckMs: durationMs('TOPIC_RECHECK', { default: '5m', about: 'how often a topic that is as it should be is looked at again' }),

@@ -76,7 +76,7 @@ function start(env: Readonly<Record<string, string>> = {}): Running {
   const registry = new Registry();
   const [ownApi, leaseApi] = [connect('controller', 'kafka-controller'), connect('lease', 'kafka-controller')];
   const config = readSettings(settings, { POD_NAME: `controller-${++controllers}`, SHRINK_DELAY: '200ms', POD_PATIENCE: '2s', DELETION_PATIENCE: '4s', KAFKA_CONNECT_TIMEOUT: '1s', KAFKA_REQUEST_TIMEOUT: '3s', ...env });
-  const controller = startController(config, { api: ownApi, leaseApi, registry, log: silent });
+  const controller = startController(config, { api: ownApi, leaseApi, eventApi: ownApi, registry, log: silent });
   return {
     controller,
     registry,

@@ -13,7 +13,9 @@ async function run(): Promise<void> {
   const identity = { kubeconfig: config.kubeconfig, userAgent: 'knative-kafka-controller', fieldManager: 'kafka-controller' };
   const api = createKubernetesApi({ ...identity, requestsPerSecond: config.requestsPerSecond, burst: 2 * config.requestsPerSecond });
   const leaseApi = createKubernetesApi(identity);
-  const controller = startController(config, { api, leaseApi, registry, log });
+  const eventRate = Math.max(1, Math.round(config.requestsPerSecond / 5));
+  const eventApi = createKubernetesApi({ ...identity, requestsPerSecond: eventRate, burst: 2 * eventRate });
+  const controller = startController(config, { api, leaseApi, eventApi, registry, log });
   const metricsServer = await startMetricsServer({ port: config.metricsPort, registry, readiness: () => ({ reasons: controller.notReady() }) });
   giveMemoryBackAtRest();
   log.info({ metricsPort: metricsServer.port }, 'controller started');
@@ -23,7 +25,7 @@ async function run(): Promise<void> {
     timeoutMs: 20_000,
     stop: async () => {
       await controller.stop();
-      await Promise.all([api.close(), leaseApi.close()]);
+      await Promise.all([api.close(), leaseApi.close(), eventApi.close()]);
       await metricsServer.close();
     },
   });

@@ -34,6 +34,8 @@ export interface ControllerParts {
   readonly api: KubernetesApi;
   /** For the Lease alone, so that renewing it waits for nothing else. */
   readonly leaseApi: KubernetesApi;
+  /** For Events alone, so that what somebody waits for does not wait for them. */
+  readonly eventApi: KubernetesApi;
   readonly registry: Registry;
   readonly log: Logger;
 }
@@ -64,7 +66,7 @@ const placeAfterMs = 20;
 
 const serviceType = { apiVersion: 'v1', kind: 'Service' } as const;
 
-export function startController(config: ControllerConfig, { api, leaseApi, registry, log }: ControllerParts): RunningController {
+export function startController(config: ControllerConfig, { api, leaseApi, eventApi, registry, log }: ControllerParts): RunningController {
   const { systemNamespace } = config;
   const workloads: Workloads = {
     systemNamespace,
@@ -81,7 +83,7 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
     sourceDispatcherPod: config.sourceDispatcherPod,
   };
   const identity = config.podName ?? `${hostname()}_${process.pid}`;
-  const recorder = createEventRecorder({ api, reportingController: 'kafka-controller', reportingInstance: identity, log });
+  const recorder = createEventRecorder({ api: eventApi, reportingController: 'kafka-controller', reportingInstance: identity, log });
   const { record } = recorder;
   const caches = startCaches(api, { systemNamespace, log });
   const timeouts = { requestTimeoutMs: config.kafkaRequestTimeoutMs, connectTimeoutMs: config.kafkaConnectTimeoutMs };
@@ -114,7 +116,7 @@ export function startController(config: ControllerConfig, { api, leaseApi, regis
   });
   const lookups = lookupsOf(tracker, config.clusterDomain);
 
-  countRequests(registry, [api, leaseApi]);
+  countRequests(registry, [api, leaseApi, eventApi]);
 
   let isStopped = false;
   let term: Term | undefined;
