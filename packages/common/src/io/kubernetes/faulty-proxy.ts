@@ -5,7 +5,7 @@
  * a request is decided by the test, request by request, so that a test with a seed is the same every time.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { parse } from 'yaml';
@@ -55,10 +55,15 @@ export interface FaultyProxy {
 /**
  * @param admin kubeconfig with a client certificate
  * @param file  where the proxy's own kubeconfig is written
+ * @param as    with whose rights requests are made: a ServiceAccount; those of the certificate where undefined
  */
-export async function startFaultyProxy(admin: string, file: string): Promise<FaultyProxy> {
+export async function startFaultyProxy(admin: string, file: string, as?: { readonly namespace: string; readonly serviceAccount: string }): Promise<FaultyProxy> {
   const { server: target, ...credentials } = await readKubeconfig(admin);
   const agent = new Agent({ keepAlive: true, ...credentials });
+  const impersonation: OutgoingHttpHeaders = as === undefined ? {} : {
+    'impersonate-user': `system:serviceaccount:${as.namespace}:${as.serviceAccount}`,
+    'impersonate-group': ['system:serviceaccounts', `system:serviceaccounts:${as.namespace}`, 'system:authenticated'],
+  };
   const sockets = new Set<Socket>();
   const watches = new Set<Socket>();
   const requests: ProxiedRequest[] = [];
@@ -68,7 +73,7 @@ export async function startFaultyProxy(admin: string, file: string): Promise<Fau
 
   const pass = (incoming: IncomingMessage, outgoing: ServerResponse, fault: ProxyFault | undefined): void => {
     const { socket } = incoming;
-    const headers: IncomingMessage['headers'] = { ...incoming.headers, connection: 'keep-alive' };
+    const headers: OutgoingHttpHeaders = { ...incoming.headers, ...impersonation, connection: 'keep-alive' };
     delete headers.host;
     delete headers.authorization;
     const forwarded = httpsRequest(`${target}${incoming.url ?? '/'}`, { agent, method: incoming.method, headers }, (answer) => {
