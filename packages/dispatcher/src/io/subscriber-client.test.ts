@@ -245,6 +245,13 @@ describe('the time of an attempt', () => {
     await until(() => expect(server.open).toBe(0));
   });
 
+  it('counts the connection as well, which may stand and still be of no use', async () => {
+    let connections = 0;
+    const address = await rawServer(() => connections++); // TLS to it is never answered
+    expect(await clientWith({ connectTimeoutMs: 30_000 }).send(to(`https://${address}/`, { timeoutMs: 200 }))).toEqual({ failure: 'timeout', message: 'no answer within 200 ms' });
+    expect(connections).toBe(1);
+  });
+
   it('does not count where the status is known and only its body is missing', async () => {
     const begins = (status: number) => (response: ServerResponse): void => void response.writeHead(status).write('half');
     const server = await subscriber([begins(200), begins(503), begins(400)]);
