@@ -1,5 +1,8 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isPackagePath, usefulGoLines } from './go-build.ts';
+import { isPackagePath, sourceHash, usefulGoLines } from './go-build.ts';
 
 describe('isPackagePath', () => {
   it.each([
@@ -27,5 +30,23 @@ describe('usefulGoLines', () => {
       '',
     ].join('\n');
     expect(usefulGoLines(output)).toBe('# knative-kafka/local-cluster/kubernetes\n./main.go:12:2: undefined: nothing');
+  });
+});
+
+describe('sourceHash', () => {
+  it('changes with every Go file of the module, and with no other', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'knative-kafka-hash-'));
+    try {
+      const hashAfter = (file: string): Promise<string> => {
+        writeFileSync(join(folder, file), file);
+        return sourceHash(folder);
+      };
+      mkdirSync(join(folder, 'suite'));
+      const hashes = [await hashAfter('go.mod'), await hashAfter('main.go'), await hashAfter(join('suite', 'suite_test.go')), await hashAfter('README.md')];
+      expect(new Set(hashes).size).toBe(3);
+      expect(hashes[3]).toBe(hashes[2]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -19,8 +19,10 @@ export interface GoBuild {
   readonly name: string;
   /** The folder of go.mod. */
   readonly module: string;
-  /** The main package, "." or an import path. */
+  /** The main package, "." or an import path; with `isTest` a package with tests. */
   readonly target: string;
+  /** Its tests as a program, instead of the program itself. */
+  readonly isTest?: boolean;
   /** The file to write. */
   readonly output: string;
   /** Values for string variables of packages, by "import/path.variable"; programs are told their version this way. */
@@ -42,7 +44,7 @@ const readOnly = '-mod=readonly';
  *
  * @throws Error when Go is missing (with how to get it) or fails (with the last useful lines it printed)
  */
-export async function buildGoProgram({ name, module, target, output, variables, onProgress }: GoBuild): Promise<void> {
+export async function buildGoProgram({ name, module, target, isTest = false, output, variables, onProgress }: GoBuild): Promise<void> {
   const go = await checkGo();
   if (!go.ok) throw new Error(`${name} is not built yet, and cannot be: ${go.reason}`);
 
@@ -58,7 +60,7 @@ export async function buildGoProgram({ name, module, target, output, variables, 
   const timer = setInterval(tell, progressEveryMs);
   try {
     let modules = 0;
-    const listed = await run(['list', readOnly, '-deps', target], (line) => {
+    const listed = await run(['list', readOnly, '-deps', ...(isTest ? ['-test'] : []), target], (line) => {
       if (isModuleDownload(line)) doing = `${++modules} modules of source code downloaded`;
     });
     const total = listed.stdout.split('\n').length - 1;
@@ -68,7 +70,7 @@ export async function buildGoProgram({ name, module, target, output, variables, 
     tell();
     const links = Object.entries(variables).map(([variable, value]) => `-X ${variable}=${value}`);
     const reproducible = ['-trimpath', '-buildvcs=false', '-ldflags', ['-s', '-w', ...links].join(' ')];
-    await run(['build', readOnly, '-v', ...reproducible, '-o', output, target], (line) => {
+    await run([...(isTest ? ['test', '-c'] : ['build', '-v']), readOnly, ...reproducible, '-o', output, target], (line) => {
       if (!isPackagePath(line)) return;
       compiled++;
       doing = `${compiled} of at most ${total} packages compiled`; // those in Go's cache are not named
@@ -93,13 +95,13 @@ export async function goModuleFolder(folder: string, path: string): Promise<stri
 /**
  * Names a build by what goes into it.
  *
- * @param folder    of go.mod; files below it are not looked at, because these modules have none
+ * @param folder    of go.mod; all of Go's files below it count
  * @param variables as in GoBuild
  * @returns         12 hexadecimal digits
  */
 export async function sourceHash(folder: string, variables: GoBuild['variables'] = {}): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(variables));
-  const sources = (await readdir(folder)).filter((name) => /\.(go|mod|sum)$/.test(name)).sort();
+  const sources = (await readdir(folder, { recursive: true })).filter((name) => /\.(go|mod|sum)$/.test(name)).sort();
   for (const name of sources) hash.update(await readFile(join(folder, name)));
   return hash.digest('hex').slice(0, 12);
 }

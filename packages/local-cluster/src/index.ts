@@ -18,6 +18,7 @@ export {
   type KnativeEventing,
   type KnativeEventingOptions,
 } from './knative-eventing.ts';
+export { conformanceImages, curlImage, ensureKnativeConformance, type KnativeConformance } from './knative-conformance.ts';
 export { checkDockerEngine, checkGo, checkJava, checkMaven, missingNodePackages, type Prerequisite } from './prerequisites.ts';
 export { controlGroupName, createControlGroup, removeControlGroups } from './control-groups.ts';
 export { createImageBuilder, type ImageBuild, type ImageBuilder } from './image-builder.ts';

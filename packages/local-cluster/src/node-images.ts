@@ -5,18 +5,17 @@
  * Always true: an archive in the cache (cache-folder.ts) is whole; a change of its sources or of Node's version makes
  * another one. What Debian's packages hold is as of the day on which the base was made.
  */
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createHash } from 'node:crypto';
 import { cacheRoot, ensureFolder } from './cache-folder.ts';
+import { debianRelease, leftOut, rootArchive, writeDebianRoot } from './debian-root.ts';
 import { buildGoProgram, sourceHash } from './go-build.ts';
 import type { ImageBuilder } from './image-builder.ts';
 import { corednsImage, pauseImage } from './node-config.ts';
-import { runCommand } from './run-command.ts';
-import { lastLines } from './text-lines.ts';
 
 /** As the archive of `ensureBaseImage` names it: like the image that it stands in for. */
 export const localBaseImage = 'localhost/local-cluster/node:24-bookworm-slim';
@@ -70,14 +69,11 @@ async function ensureGoImage({ name, title, image }: GoImage, { builder, onProgr
   return join(folder, archive);
 }
 
-const debianRelease = 'bookworm';
 /** Beyond the packages that Debian calls required: what Node links to, and whom TLS clients trust. */
 const debianPackages = ['ca-certificates', 'libatomic1', 'libstdc++6'];
-/** What a running program never reads; copyright files stay, as their licences ask. */
-const leftOut = ['./dev/*', './proc/*', './sys/*', './tmp/*', './run/*', './var/cache/*', './var/log/*', './var/lib/apt/lists/*', './usr/share/man/*', './usr/share/info/*', './usr/share/locale/*', './usr/share/doc/*/*.gz'];
 
 const dockerfile = `FROM scratch
-ADD rootfs.tar /
+ADD ${rootArchive} /
 COPY --chmod=0755 node /usr/local/bin/node
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ENTRYPOINT ["/usr/local/bin/node"]
@@ -97,12 +93,10 @@ export async function ensureBaseImage({ builder, onProgress }: NodeImagesOptions
     const context = await mkdtemp(join(tmpdir(), 'knative-kafka-base-'));
     try {
       onProgress?.('Base image: unpacking Debian packages');
-      await makeRootFolder(join(context, 'root'));
+      await writeDebianRoot(context, debianPackages);
       await copyFile(node.file, join(context, 'node'));
       await writeFile(join(context, 'Dockerfile'), dockerfile);
       await writeFile(join(context, '.dockerignore'), 'root\n');
-      const exclusions = leftOut.map((pattern) => `--exclude=${pattern}`);
-      await run('tar', ['--directory', join(context, 'root'), '--sort=name', ...exclusions, '--create', '--file', join(context, 'rootfs.tar'), '.']);
       onProgress?.('Base image: building');
       await builder.build({ name: localBaseImage, context, timestamp: 0 });
       await builder.save(localBaseImage, join(folder, archive));
@@ -124,24 +118,4 @@ async function nodeProgram(): Promise<{ readonly file: string; readonly version:
   } catch (error) {
     throw new Error(`the npm package ${name} is not installed: npm ci brings it on Linux`, { cause: error });
   }
-}
-
-/** Debian's packages, unpacked and configured. */
-async function makeRootFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const include = `--include=${debianPackages.join(',')}`;
-  const mirror = await debianMirror();
-  await run('debootstrap', ['--variant=minbase', include, debianRelease, folder, ...(mirror === undefined ? [] : [mirror])]);
-}
-
-/** Where this machine gets its own packages of that release, or undefined: debootstrap then knows a place itself. */
-async function debianMirror(): Promise<string | undefined> {
-  const targets = await runCommand('apt-get', ['indextargets', '--format', '$(CODENAME) $(REPO_URI)', 'Created-By: Packages']).catch(() => undefined);
-  const line = targets?.stdout.split('\n').find((text) => text.startsWith(`${debianRelease} `));
-  return line?.split(' ')[1];
-}
-
-async function run(command: string, args: readonly string[]): Promise<void> {
-  const { code, stdout, stderr } = await runCommand(command, args);
-  if (code !== 0) throw new Error(`${command} failed:\n${lastLines(stdout + stderr, 5)}`);
 }
