@@ -9,6 +9,8 @@ export interface ClusterFacts {
   readonly registry: string;
   /** An image in which `node` can be run, for pods of the tests. */
   readonly nodeImage: string;
+  /** Folder of the programs of Knative's conformance tests, whose images are on the node; empty where they are not. */
+  readonly conformance: string;
   /** Unix socket of node-control.ts; empty where the node is not of this machine. */
   readonly control: string;
   /** Where to put what the cluster held when a test failed. */

@@ -41,9 +41,7 @@ export class Cluster {
   readonly #kubeconfigs = mkdtempSync(join(tmpdir(), 'knative-kafka-kubeconfigs-'));
 
   constructor() {
-    const file = process.env['E2E_CLUSTER'];
-    if (file === undefined) throw new Error('these tests need a cluster: npm run e2e brings one');
-    this.facts = JSON.parse(readFileSync(file, 'utf8')) as ClusterFacts;
+    this.facts = readFacts();
     this.isOurs = this.facts.control !== '';
     this.control = new NodeControl(this.facts.control);
     let failed: string | undefined;
@@ -158,6 +156,13 @@ export class Cluster {
         .map(([kind = '', namespace = '', name = '']) => (namespace === '<none>' ? `${kind} ${name}` : `${kind} ${namespace}/${name}`)),
     );
   }
+}
+
+/** @throws Error in a sentence for people where there is no cluster */
+export function readFacts(): ClusterFacts {
+  const file = process.env['E2E_CLUSTER'];
+  if (file === undefined) throw new Error('these tests need a cluster: npm run e2e brings one');
+  return JSON.parse(readFileSync(file, 'utf8')) as ClusterFacts;
 }
 
 /** Made from other objects by controllers of Kubernetes, and gone with them. */

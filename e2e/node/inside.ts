@@ -19,6 +19,7 @@ export interface Plan {
   /** Archives. */
   readonly images: readonly string[];
   readonly nodeImage: string;
+  readonly conformance: string;
   readonly failures: string;
   readonly tests: readonly string[];
   readonly isShort: boolean;
@@ -45,7 +46,7 @@ async function run(plan: Plan): Promise<number> {
   return code;
 }
 
-async function startCluster({ dataDir, controlGroup, images, nodeImage, failures, isShort }: Plan): Promise<ClusterFacts> {
+async function startCluster({ dataDir, controlGroup, images, nodeImage, conformance, failures, isShort }: Plan): Promise<ClusterFacts> {
   const [kubernetes, kafka] = await Promise.all([
     startKubernetes({ dataDir: join(dataDir, 'kubernetes'), nodeAddress: nodeNetwork.nodeAddress, onProgress: say, onProcessEnded: say }),
     startKafka({
@@ -67,6 +68,7 @@ async function startCluster({ dataDir, controlGroup, images, nodeImage, failures
     kafka: `${nodeNetwork.nodeAddress}:${kafkaPort}`,
     registry: '',
     nodeImage,
+    conformance,
     control: join(dataDir, 'control.sock'),
     failures,
     logs: [join(dataDir, 'node', 'log'), join(dataDir, 'kubernetes', 'log'), join(dataDir, 'kafka', 'broker-1', 'broker.log')],

@@ -11,6 +11,7 @@ import {
   createImageBuilder,
   enterCommand,
   ensureKafkaJars,
+  ensureKnativeConformance,
   ensureKnativeEventing,
   ensureKubernetes,
   ensureNodeImages,
@@ -143,7 +144,7 @@ async function runOnNode(options: Options, failures: string, terminal: Terminal)
   await createControlGroup(controlGroup);
   try {
     const plan = join(dataDir, 'plan.json');
-    const images = await prepareImages(options.base, dataDir, onProgress);
+    const images = await prepareImages(options, dataDir, onProgress);
     await writeFile(plan, JSON.stringify({ dataDir, controlGroup, ...images, failures, tests: options.tests, isShort: options.isShort, isKept: options.isKept } satisfies Plan));
     onProgress('starting the cluster');
     return await runInside(plan, programs, options.isKept, terminal);
@@ -168,8 +169,8 @@ async function runInside(plan: string, programs: string, isKept: boolean, termin
   return code ?? 1;
 }
 
-/** @returns archives, and the image in which tests run programs of their own */
-async function prepareImages(base: string | undefined, folder: string, onProgress: (text: string) => void): Promise<Pick<Plan, 'images' | 'nodeImage'>> {
+/** @returns archives, the image in which tests run programs of their own, and the folder of Knative's where they are to run */
+async function prepareImages({ base, tests }: Options, folder: string, onProgress: (text: string) => void): Promise<Pick<Plan, 'images' | 'nodeImage' | 'conformance'>> {
   let builder: ImageBuilder | undefined;
   try {
     builder = await createImageBuilder();
@@ -182,10 +183,17 @@ async function prepareImages(base: string | undefined, folder: string, onProgres
       await builder.save(name, archive);
       images.push(archive);
     }
-    return { images, nodeImage };
+    if (!isWanted('conformance', tests)) return { images, nodeImage, conformance: '' };
+    const conformance = await ensureKnativeConformance({ builder, onProgress });
+    return { images: [...images, ...conformance.archives], nodeImage, conformance: conformance.folder };
   } finally {
     await builder?.close();
   }
+}
+
+/** Whether that file is among those which the names select. */
+function isWanted(file: string, names: readonly string[]): boolean {
+  return names.length === 0 || names.some((name) => `node/${file}.node.test.ts`.includes(name));
 }
 
 /** @throws Error with the command to type, where nothing may be installed */
@@ -221,7 +229,7 @@ async function runOnCurrent({ registry, kafka }: NonNullable<Options['current']>
     const crds = await runCommand(kubectl, ['get', 'crds', '--output', 'name'], { env: { KUBECONFIG: kubeconfig } });
     if (crds.code !== 0) throw new Error(`the current cluster does not answer: ${lastLines(crds.stderr, 2)}`);
     if (/\.(messaging|sources)\.knative\.dev$/m.test(crds.stdout)) throw new Error('the current cluster has CRDs of messaging.knative.dev or sources.knative.dev, which these tests would remove: take another one');
-    const facts: ClusterFacts = { kubeconfig, kubectl, helm: join(programs, 'helm'), kafka, registry, nodeImage: base ?? usualBase, control: '', failures, logs: [], isShort };
+    const facts: ClusterFacts = { kubeconfig, kubectl, helm: join(programs, 'helm'), kafka, registry, nodeImage: base ?? usualBase, conformance: '', control: '', failures, logs: [], isShort };
     return await runTests(facts, tests, (line) => terminal.print(line));
   } finally {
     await removeData();
