@@ -54,8 +54,8 @@ describe('the tally of a load', () => {
   });
 
   it('bears more events than a function bears arguments', () => {
-    const ids = Array.from({ length: 300_000 }, (_, number) => `0/${number}`);
-    expect(tallyLoad(run(ids, ids.map((id, index) => ({ id, attempt: 1, atMs: 1000 + index }))))).toMatchObject({ delivered: 300_000, outOfOrder: [] });
+    const ids = Array.from({ length: 150_000 }, (_, number) => `0/${number}`);
+    expect(tallyLoad(run(ids, ids.map((id, index) => ({ id, attempt: 1, atMs: 1000 + index }))))).toMatchObject({ delivered: 150_000, outOfOrder: [] });
   });
 
   it('knows nothing of a run without events', () => {
@@ -71,5 +71,5 @@ it('prints one line for each run, with what was answered instead of 202', () => 
   const tally = tallyLoad({ ...run(['0/0'], arrived('0/0')), refusals: { '503': 2, ECONNREFUSED: 1 } });
   const [head = '', line = ''] = loadTable(new Map([['receivers rolled', tally]])).split('\n');
   expect(head).toMatch(/^ +acknowledged +delivered +twice /);
-  expect(line).toMatch(/^receivers rolled +1 +1 +0 .* 0\.00 s +0\.01 s +2 × 503, 1 × ECONNREFUSED$/);
+  expect(line).toMatch(/^receivers rolled +1 +1 +0 .* 0\.00 s +0\.01 s +0\.01 s +2 × 503, 1 × ECONNREFUSED$/);
 });
