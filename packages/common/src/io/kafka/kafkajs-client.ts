@@ -2,7 +2,7 @@
  * What the kafkajs adapters share: a client, the sockets it opened, and calls of its admin.
  *
  * Used the obvious way kafkajs loses and repeats acknowledged events. The rules that keep it safe stand beside the
- * lines that follow them, here and in kafkajs-{producer,group-member,admin}.ts (P1-P9, C1-C8; docs/adr/0004), and each
+ * lines that follow them, here and in kafkajs-{producer,group-member,admin}.ts (P1-P9, C1-C9; docs/adr/0004), and each
  * has a test in port.integration.test.ts.
  */
 import { connect, type Socket } from 'node:net';

@@ -10,7 +10,7 @@ import kafkajs, { type Consumer, type EachBatchPayload, type KafkaMessage } from
 import { Fault } from '../../core/fault.ts';
 import type { IncomingRecord, TopicPartition } from '../../core/kafka-record.ts';
 import type { Logger } from '../logger.ts';
-import { faultOf } from './faults.ts';
+import { brokerAnswer, faultOf } from './faults.ts';
 import type { SharedByMembers } from './group-member.ts';
 import { accessFault, createClient, endClient, Sockets, withAdmin, within } from './kafkajs-client.ts';
 import { PartitionMap } from './partition-map.ts';
@@ -33,6 +33,13 @@ for (const [type, name] of [[CompressionTypes.Snappy, 'snappy'], [CompressionTyp
 const consumerRetries = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) };
 /** Heartbeat period and the longest an empty fetch is held open (rule C3). */
 const fetchWaitMs = 200;
+
+/**
+ * kafkajs commits as of the last join that succeeded, and heartbeats as of the last one that was tried. So these answers
+ * to a commit, or none, from a group that takes heartbeats for as long as this, last until another join (rule C9).
+ */
+const formerMembershipAnswers: ReadonlySet<string | undefined> = new Set([undefined, 'NOT_COORDINATOR_FOR_GROUP', 'ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID']);
+const heartbeatsBetweenRefusals = 3;
 
 /** How soon settings are tried again that opened no connection. */
 const retryMs = 1_000;
@@ -63,6 +70,8 @@ class KafkajsGroupMember implements GroupMember {
    * later memberships, and does nothing without a word once the consumer has begun to stop (rule C5). Comes with a batch.
    */
   #commitNow: EachBatchPayload['commitOffsetsIfNecessary'] | undefined;
+  /** Taken since the group first refused a commit by one of those answers; undefined while it takes commits. */
+  #heartbeatsSinceRefusal: number | undefined;
   #memberId = '';
   /** From `rebalancing` to `assigned`. */
   #isRebalancing = false;
@@ -70,6 +79,8 @@ class KafkajsGroupMember implements GroupMember {
   #watchdog: NodeJS.Timeout | undefined;
   /** Runs while topics are missing. */
   #missingTimer: NodeJS.Timeout | undefined;
+  /** It leaves in order, and is lost then. */
+  #isLeaving = false;
   #isOver = false;
 
   /** @throws Fault SETTINGS_INVALID while it is not known how to reach the cluster */
@@ -141,14 +152,22 @@ class KafkajsGroupMember implements GroupMember {
 
   /** kafkajs cannot subscribe to more while it runs: the member ends in order, and the caller builds one that reads all. */
   async #lookFor(missing: readonly string[]): Promise<void> {
-    const { groupId, handlers } = this.#options;
+    const { groupId } = this.#options;
     const existing = await this.#existingTopics().catch((): readonly string[] => []); // asked again
     const found = missing.filter((topic) => existing.includes(topic));
     if (found.length === 0 || this.#missingTimer === undefined) return;
+    await this.#leave(new Fault('KAFKA_UNAVAILABLE', `consumer group ${groupId}: a new member can read ${found.join(', ')} as well`, { retriable: true }));
+  }
+
+  /** Ends in order, for the caller to build another member: others have the partitions at once, and not after a session. */
+  async #leave(fault: Fault): Promise<void> {
+    if (this.#isLeaving || this.#isOver) return;
+    this.#isLeaving = true;
     this.#clearTimers();
-    handlers.rebalancing();
-    await this.#consumer.stop().catch(() => undefined); // others have the partitions at once, and not after a session
-    this.#onLost(new Fault('KAFKA_UNAVAILABLE', `consumer group ${groupId}: a new member can read ${found.join(', ')} as well`, { retriable: true }));
+    this.#options.handlers.rebalancing();
+    // A broker that does not answer holds it up; after a session the others have the partitions in any case.
+    await within(this.#options.sessionTimeoutMs, this.#consumer.stop()).catch(() => undefined);
+    this.#onLost(fault);
   }
 
   pause({ topic, partition }: TopicPartition): void {
@@ -178,9 +197,22 @@ class KafkajsGroupMember implements GroupMember {
     try {
       if (this.#commitNow !== undefined) await this.#commitNow({ topics: [...Map.groupBy(entries, ({ topic }) => topic)].map(([topic, partitions]) => ({ topic, partitions })) });
       else await this.#consumer.commitOffsets(entries);
+      this.#heartbeatsSinceRefusal = undefined;
     } catch (error) {
+      this.#onCommitFailed(error);
       throw faultOf(error, `commit of consumer group ${groupId}`);
     }
+  }
+
+  /**
+   * Rule C9: where a coordinator moved and joining failed at the next one, kafkajs heartbeats there and commits at the
+   * former one, without an end. Nothing but another join helps, and it has no call for that.
+   */
+  #onCommitFailed(error: unknown): void {
+    if (!formerMembershipAnswers.has(brokerAnswer(error))) return;
+    this.#heartbeatsSinceRefusal ??= 0;
+    if (this.#heartbeatsSinceRefusal < heartbeatsBetweenRefusals) return;
+    void this.#leave(new Fault('KAFKA_UNAVAILABLE', `consumer group ${this.#options.groupId}: it takes heartbeats and no commits`, { retriable: true, cause: error }));
   }
 
   async close(): Promise<void> {
@@ -226,6 +258,7 @@ class KafkajsGroupMember implements GroupMember {
    * did, and the membership held before holds still. kafkajs then reads on without a word of it.
    */
   #onHeartbeat(): void {
+    if (this.#heartbeatsSinceRefusal !== undefined) this.#heartbeatsSinceRefusal++;
     if (this.#isOver || !this.#isRebalancing) return;
     this.#isRebalancing = false;
     this.#options.handlers.assigned([...this.#assigned.entries()].map(([topic, partition]) => ({ topic, partition, kept: true })));
@@ -234,6 +267,7 @@ class KafkajsGroupMember implements GroupMember {
   #onJoin(memberId: string, assignment: Readonly<Record<string, readonly number[]>>): void {
     if (this.#isOver) return;
     this.#isRebalancing = false;
+    this.#heartbeatsSinceRefusal = undefined;
     // Another id means that the group had given this member up: somebody else may have read its partitions since.
     const before = memberId === this.#memberId ? this.#assigned : new PartitionMap<true>();
     this.#memberId = memberId;

@@ -839,6 +839,27 @@ describe('the kafkajs group member alone', () => {
     for (const { member } of started) await member.close();
     await waitFor('its connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
   });
+
+  it('C9 says that it is lost when the group takes its heartbeats and no commits, and the next one has the partition at once', async () => {
+    const topic = await createTopic(1);
+    await produceTexts(topic, 0, numbered(3));
+    // With a session so long the next one would have to wait for it, had this one not left.
+    const first = await startMember(topic, { sessionTimeoutMs: 10_000, connection: { requestTimeoutMs: 500 } });
+    await untilRead(3, first);
+    const letCommitsPass = proxy.swallowCommits();
+    try {
+      await waitFor('the loss to be told', () => first.commit().then(() => false, () => first.told.lost.length > 0), { timeoutMs: factTimeoutMs });
+    } finally {
+      letCommitsPass();
+    }
+    expect(first.told.lost).toMatchObject([{ code: 'KAFKA_UNAVAILABLE', retriable: true, message: expect.stringContaining('heartbeats and no commits') as string }]);
+    await waitFor('nobody in the group', async () => (await pastThePort((broker) => describeGroupsV5.api.async(broker, [groupOf(topic)], false))).groups[0]?.groupState === 'Empty', { timeoutMs: 5_000 });
+    const second = await startMember(topic);
+    await untilRead(3, second);
+    await second.commit();
+    expect((await committedBy(groupOf(topic), topic))[0]?.[0]).toBe(3n);
+    for (const { member } of [first, second]) await member.close();
+  });
 });
 
 // --- admin -----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ export interface WireProxy {
   loseNextProduceResponse(): void;
   /** From now on nothing comes back over connections that fetched so far. @returns lets what was held back go */
   holdFetches(): () => void;
+  /** From now on commits of offsets do not reach the broker, and so are not answered; all else is. @returns lets those that come then pass */
+  swallowCommits(): () => void;
   /** Produce requests since the start. */
   readonly produceRequests: readonly ProduceRequest[];
   /** Bytes that the broker has answered with since the start. */
@@ -35,6 +37,7 @@ export interface WireProxy {
 
 const produceApiKey = 0;
 const fetchApiKey = 1;
+const offsetCommitApiKey = 8;
 
 /** A connection that fetched, and what is held back of its responses. */
 interface FetchConnection {
@@ -47,6 +50,7 @@ export async function startWireProxy(): Promise<WireProxy> {
   let target: number | undefined;
   let isCut = false;
   let losesResponse = false;
+  let swallowsCommits = false;
   let answeredBytes = 0;
   const produceRequests: ProduceRequest[] = [];
   const clients = new Set<Socket>();
@@ -63,18 +67,19 @@ export async function startWireProxy(): Promise<WireProxy> {
     let breaksOnResponse = false;
     const fetchConnection: FetchConnection = { client, held: undefined };
     client.once('close', () => fetchConnections.delete(fetchConnection));
-    const readRequests = frameReader((frame) => {
-      if (frame.readInt16BE(0) === fetchApiKey) fetchConnections.add(fetchConnection);
-      if (frame.readInt16BE(0) !== produceApiKey) return;
+    const forwardRequests = frameReader((frame, bytes) => {
+      const apiKey = frame.readInt16BE(0);
+      if (swallowsCommits && apiKey === offsetCommitApiKey) return;
+      broker.write(bytes);
+      if (apiKey === fetchApiKey) fetchConnections.add(fetchConnection);
+      if (apiKey !== produceApiKey) return;
       produceRequests.push(readProduceRequest(frame));
       breaksOnResponse ||= losesResponse;
       losesResponse = false;
     });
     client.on('data', (chunk) => {
       isSilent ||= target === undefined;
-      if (isSilent) return;
-      readRequests(chunk);
-      broker.write(chunk);
+      if (!isSilent) forwardRequests(chunk);
     });
     broker.on('data', (chunk) => {
       answeredBytes += chunk.length;
@@ -118,6 +123,12 @@ export async function startWireProxy(): Promise<WireProxy> {
         }
       };
     },
+    swallowCommits: () => {
+      swallowsCommits = true;
+      return () => {
+        swallowsCommits = false;
+      };
+    },
     produceRequests,
     answeredBytes: () => answeredBytes,
     connections: () => clients.size,
@@ -128,14 +139,17 @@ export async function startWireProxy(): Promise<WireProxy> {
   };
 }
 
-/** Cuts a stream of chunks into Kafka's frames: a length of four bytes, then as many bytes. */
-function frameReader(onFrame: (frame: Buffer) => void): (chunk: Buffer) => void {
+/**
+ * Cuts a stream of chunks into Kafka's frames: a length of four bytes, then as many bytes.
+ * @param onFrame gets the frame, and the same with its length before it
+ */
+function frameReader(onFrame: (frame: Buffer, bytes: Buffer) => void): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0);
   return (chunk) => {
     rest = Buffer.concat([rest, chunk]);
     while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
       const end = 4 + rest.readInt32BE(0);
-      onFrame(rest.subarray(4, end));
+      onFrame(rest.subarray(4, end), rest.subarray(0, end));
       rest = rest.subarray(end);
     }
   };
