@@ -1,5 +1,6 @@
 /**
- * What only the member of the new group protocol does (docs/adr/0009), on real brokers: partitions that move are waited
+ * What only the member of the new group protocol does (docs/adr/0009), and at the end what both members promise when members,
+ * brokers and coordinators come and go, on real brokers: partitions that move are waited
  * for and those that stay never stop; members that are killed, frozen or cut off; coordinators that move; transactions,
  * compaction, bytes that cannot be read; groups that change their protocol.
  */
@@ -81,10 +82,12 @@ class Load {
   readonly #pump: ProducePump;
   readonly #topic: string;
   readonly #partitions: number;
+  readonly #pauseMs: number;
   #appended = 0;
   #isOn = true;
 
-  constructor(pump: ProducePump, topic: string, partitions: number) {
+  constructor(pump: ProducePump, topic: string, partitions: number, pauseMs: number) {
+    this.#pauseMs = pauseMs;
     this.#pump = pump;
     this.#topic = topic;
     this.#partitions = partitions;
@@ -98,7 +101,12 @@ class Load {
   #appendNext(): void {
     if (!this.#isOn) return;
     const record = { key: null, value: Buffer.from('load'), headers: [], timestampMs: Date.now() };
-    this.#pump.append(this.#topic, this.#appended++ % this.#partitions, record, Infinity, () => setImmediate(() => this.#appendNext()));
+    this.#pump.append(this.#topic, this.#appended++ % this.#partitions, record, Infinity, () => this.#appendLater());
+  }
+
+  #appendLater(): void {
+    if (this.#pauseMs === 0) setImmediate(() => this.#appendNext());
+    else setTimeout(() => this.#appendNext(), this.#pauseMs);
   }
 
   async stop(): Promise<void> {
@@ -107,7 +115,8 @@ class Load {
   }
 }
 
-async function startLoad(client: KafkaClient, topic: string, partitions: number): Promise<Load> {
+/** @param pauseMs between two records of each of the twelve that append: for tests that take so long that all would be too much to look at */
+async function startLoad(client: KafkaClient, topic: string, partitions: number, pauseMs = 0): Promise<Load> {
   const producer = client.createProducer();
   onTestFinished(() => producer.close());
   const pump = new ProducePump(
@@ -121,7 +130,7 @@ async function startLoad(client: KafkaClient, topic: string, partitions: number)
     { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 },
   );
   await pump.partitionCount(topic);
-  return new Load(pump, topic, partitions).start(12);
+  return new Load(pump, topic, partitions, pauseMs).start(12);
 }
 
 async function produceTexts(client: KafkaClient, topic: string, partition: number, values: readonly string[]): Promise<void> {
@@ -159,6 +168,36 @@ async function expectAllRead(bootstrap: string, topic: string, ...recorded: read
   const read = (partition: number) => recorded.flatMap(({ offsets }) => offsets(partition));
   await until('every record to be read', () => stored.every((count, partition) => new Set(read(partition)).size === count));
   return stored.reduce((twice, count, partition) => twice + read(partition).length - count, 0);
+}
+
+/** One member after the other under one id, as a dispatcher has them: a new one when one is lost. */
+class Successors {
+  readonly all: RecordedMember[] = [];
+  readonly #create: () => RecordedMember;
+
+  constructor(create: () => RecordedMember) {
+    this.#create = create;
+  }
+
+  get last(): RecordedMember {
+    return this.all.at(-1)!;
+  }
+
+  /** @throws Fault when a new one is due and cannot join: the next call tries again */
+  async follow(): Promise<void> {
+    const last = this.all.at(-1);
+    if (last !== undefined && last.told.lost.length === 0) return;
+    await last?.member.close();
+    const next = this.#create();
+    try {
+      await next.member.start();
+    } catch (error) {
+      await next.member.close();
+      throw error;
+    }
+    members.push(next.member);
+    this.all.push(next);
+  }
 }
 
 async function askBroker<T>(broker: string, call: (connection: Connection) => Promise<T>): Promise<T> {
@@ -814,6 +853,76 @@ describe('three brokers', () => {
     await recorded.commit();
     const lag = await client.createAdmin().groupLag(groupOf(topic), topic);
     expect(lag.every(({ commitOffset, endOffset }) => commitOffset === endOffset)).toBe(true);
+  });
+
+  describe.each(['platformatic', 'kafkajs'] as const)('two members of %s, each followed by another when it is lost,', (name) => {
+    const partitions = 6;
+    /** Long enough for kafkajs, whose group waits for a session before it goes on without a member. */
+    const recoveryMs = 90_000;
+    let bothClients: KafkaClient;
+    let topic: string;
+    let load: Load;
+    let lines: readonly Successors[];
+
+    beforeEach(async () => {
+      bothClients = createKafkaClient(connectionTo(cluster.bootstrap.split(','), { requestTimeoutMs: 1_000, connectTimeoutMs: 1_000 }), 'platformatic', name);
+      topic = await createTopic(client, partitions, 3);
+      load = await startLoad(client, topic, partitions, 200);
+      lines = ['pod-0', 'pod-1'].map((memberId) => new Successors(() => recordMember(bothClients, topic, {
+        memberId,
+        sessionTimeoutMs: 3_000,
+        onRebalancing: ({ commit }) => void commit().catch(() => undefined),
+        onRevoking: ({ commit }) => commit().catch(() => undefined),
+      })));
+      await untilFollowed('a share for both', () => lines.every(({ last }) => last.partitions().length === partitions / 2));
+      await allGoOn();
+    });
+
+    const untilFollowed = (fact: string, check: () => boolean | Promise<boolean>): Promise<void> =>
+      until(fact, async () => {
+        for (const line of lines) await line.follow();
+        return check();
+      }, recoveryMs);
+    const read = (partition: number): bigint[] => lines.flatMap(({ all }) => all.flatMap(({ offsets }) => offsets(partition)));
+    const newest = (partition: number): bigint => read(partition).reduce((most, offset) => (offset > most ? offset : most), -1n);
+    const allGoOn = async (): Promise<void> => {
+      const before = Array.from({ length: partitions }, (_, partition) => newest(partition));
+      await untilFollowed('new records of every partition', () => before.every((offset, partition) => newest(partition) >= offset + 3n));
+    };
+    const coordinator = async (): Promise<KafkaBroker> => {
+      const { coordinators } = await askBroker(cluster.bootstrap.split(',')[0]!, (broker) => findCoordinatorV4.api.async(broker, 0, [groupOf(topic)]));
+      return cluster.brokers.find(({ id }) => id === coordinators[0]?.nodeId)!;
+    };
+    const expectNothingMissing = async (): Promise<void> => {
+      await load.stop();
+      await observer.untilAllInSync(topic, groupOffsetsTopic);
+      const ends = (await readTopic(cluster.bootstrap, topic)).map((records) => records.length);
+      const missing = (): string[] => ends.flatMap((end, partition) => {
+        const found = new Set(read(partition));
+        return Array.from({ length: end }, (_, offset) => BigInt(offset)).filter((offset) => !found.has(offset)).map((offset) => `${partition}/${offset}`);
+      });
+      await untilFollowed('every record to be read', () => missing().length === 0);
+      const admin = client.createAdmin();
+      await untilFollowed('all to be committed', async () => {
+        for (const { last } of lines) await last.commit();
+        return (await admin.groupLag(groupOf(topic), topic)).every(({ commitOffset, endOffset }) => commitOffset === endOffset);
+      });
+      for (const { told } of lines.flatMap(({ all }) => all)) expectUnbrokenWhileKept(told);
+    };
+
+    it.each(['killed', 'frozen'] as const)('miss nothing when their coordinator is %s and comes back', async (how) => {
+      const victim = await coordinator();
+      if (how === 'killed') await victim.kill();
+      else victim.freeze();
+      try {
+        await allGoOn();
+      } finally {
+        if (how === 'killed') await victim.start();
+        else victim.thaw();
+      }
+      await allGoOn();
+      await expectNothingMissing();
+    });
   });
 
   it('reads from the leader when that moves between brokers which are all well', async () => {

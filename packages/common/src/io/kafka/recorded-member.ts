@@ -26,7 +26,7 @@ export interface RecordedMember {
   readonly assigned: () => string[];
   /** Of the first topic, unless told. */
   readonly offsets: (partition: number, topic?: string) => bigint[];
-  /** Commits all that was handed over of the partitions that it has. */
+  /** Commits all that was handed over of the partitions that it has, since it has them: others may have committed more before. */
   readonly commit: () => Promise<void>;
 }
 
@@ -82,7 +82,11 @@ export function recordMember(client: KafkaClient, wanted: string | readonly stri
   const of = (topic: string, partition: number) => told.records.filter((entry) => entry.topic === topic && entry.partition === partition);
   const offsets = (partition: number, topic = first): bigint[] => of(topic, partition).map((entry) => entry.offset);
   const commit = (): Promise<void> => {
-    const next = now().map(({ topic, partition }) => ({ topic, partition, commitOffset: (of(topic, partition).at(-1)?.offset ?? -1n) + 1n }));
+    const next = now().map(({ topic, partition }) => {
+      const assignmentsBefore = told.assignments.findLastIndex((assignment) => assignment.some((entry) => entry.topic === topic && entry.partition === partition && !entry.kept));
+      const last = of(topic, partition).findLast(({ assignments }) => assignments > assignmentsBefore);
+      return { topic, partition, commitOffset: (last?.offset ?? -1n) + 1n };
+    });
     return member.commit(next.filter(({ commitOffset }) => commitOffset > 0n));
   };
   const recorded: RecordedMember = { member, told, partitions, assigned, offsets, commit };
