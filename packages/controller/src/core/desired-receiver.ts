@@ -65,7 +65,7 @@ export function desiredReceiver(secret: { readonly name: string; readonly uid: s
         env: { HTTP_PORT: String(httpPort), CLUSTER_DOMAIN: workloads.clusterDomain, SYSTEM_NAMESPACE: workloads.systemNamespace, LOG_LEVEL: settings.logLevel ?? workloads.logLevel, SHUTDOWN_DELAY: '5s', DRAIN_TIMEOUT: '25s' },
         ports: [{ name: 'http', containerPort: httpPort }],
         kafkaSecret: secret.name,
-        resources: { requests: { cpu: '100m', memory: '192Mi' }, limits: { memory: '512Mi' } },
+        resources: { requests: { cpu: '100m', memory: '192Mi' }, limits: { memory: '1Gi' } },
         settings,
       }),
     },
