@@ -25,7 +25,6 @@ export interface Footprint {
 
 interface Watched {
   readonly pod: RunningPod;
-  readonly limitBytes: number;
   first: ContainerUsage;
   last: ContainerUsage;
   workingSetBytes: number;
@@ -48,10 +47,10 @@ export class Footprints {
 
   /** Begins with the pods that there are now. */
   static async of(cluster: Cluster): Promise<Footprints> {
-    const pods = (await Promise.all(components.map((component) => runningPods(cluster, component)))).flat();
+    const pods = await podsOf(cluster);
     return new Footprints(cluster, await Promise.all(pods.map(async (pod) => {
       const usage = await cluster.control.usage(pod.containerId);
-      return { pod, limitBytes: pod.memoryLimitBytes, first: usage, last: usage, ...usage };
+      return { pod, first: usage, last: usage, ...usage };
     })));
   }
 
@@ -61,14 +60,14 @@ export class Footprints {
     await this.#watching;
     await this.#look();
     const seconds = (performance.now() - this.#beganAt) / 1_000;
-    const now = (await Promise.all(components.map((component) => runningPods(this.#cluster, component)))).flat();
-    return this.#pods.map(({ pod, limitBytes, first, last, workingSetBytes, anonymousBytes }) => ({
+    const now = await podsOf(this.#cluster);
+    return this.#pods.map(({ pod, first, last, workingSetBytes, anonymousBytes }) => ({
       pod: pod.name,
       component: pod.component,
       workingSetBytes,
       anonymousBytes,
       cores: (last.cpuMs - first.cpuMs) / 1_000 / seconds,
-      limitBytes,
+      limitBytes: pod.memoryLimitBytes,
       restarts: now.find(({ uid }) => uid === pod.uid)?.restarts ?? Number.NaN,
     }));
   }
@@ -89,6 +88,10 @@ export class Footprints {
       watched.anonymousBytes = Math.max(watched.anonymousBytes, usage.anonymousBytes);
     }));
   }
+}
+
+async function podsOf(cluster: Cluster): Promise<readonly RunningPod[]> {
+  return (await Promise.all(components.map((component) => runningPods(cluster, component)))).flat();
 }
 
 /** For a terminal and for a page alike: a Markdown table with one line for each pod. @param measured by what went on meanwhile */

@@ -263,28 +263,18 @@ describe('commits', () => {
       expect(logged.filter((message) => message.includes('commits'))).toEqual([]);
     });
 
-    it('that are not taken hold up nothing once the partitions they are of are others\'', async () => {
+    it.each<[string, (member: FakeMember) => void]>([
+      ['are others\'', (member) => member.handlers.assigned(kept(1))],
+      ['begin anew', (member) => member.handlers.offsetReset({ topic: 't', partition: 0 })],
+    ])('that are not taken hold up nothing once the partitions they are of %s', async (_, happens) => {
       const { did, joined, answer } = setUp({ commitIntervalMs: 0 });
       const member = await joined(0, 1);
       member.commitFault = kafkaAway;
       member.records(0, 0, 1);
       await answer(0);
       await vi.advanceTimersByTimeAsync(2_000);
-      member.handlers.assigned(kept(1));
+      happens(member);
       member.records(1, 70, 71);
-      await vi.advanceTimersByTimeAsync(2_000);
-      expect(did.at(-1)).toBe('send 70');
-    });
-
-    it('of a partition that begins anew are not waited for', async () => {
-      const { did, joined, answer } = setUp({ commitIntervalMs: 0 });
-      const member = await joined(0, 1);
-      member.commitFault = kafkaAway;
-      member.records(0, 0, 1);
-      await answer(0);
-      await vi.advanceTimersByTimeAsync(2_000);
-      member.handlers.offsetReset({ topic: 't', partition: 0 });
-      member.records(1, 70);
       await vi.advanceTimersByTimeAsync(2_000);
       expect(did.at(-1)).toBe('send 70');
     });
