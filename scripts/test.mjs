@@ -40,7 +40,7 @@ for (const { folder, part, file } of reports) {
   failed += report.numFailedTests;
   for (const suite of report.testResults ?? []) {
     if (suite.status === 'failed' && suite.assertionResults.length === 0) failures.push(`${folder}: ${suite.name} could not run: ${suite.message}`);
-    for (const test of suite.assertionResults) if (test.status === 'failed') failures.push(`${folder}: ${test.fullName}`);
+    for (const test of suite.assertionResults) if (test.status === 'failed') failures.push(`${folder}: ${test.fullName}${reasonOf(test)}`);
   }
 }
 for (const failure of failures) process.stdout.write(`FAILED ${failure}\n`);
@@ -57,6 +57,12 @@ function commandsOf(part) {
   const e2e = '@knative-kafka/e2e';
   const lanes = part === 'integration' ? [['--parallel=1', `--projects=${e2e}`], ['--parallel=1', `--exclude=${e2e}`]] : [['--parallel=2']];
   return lanes.map((lane) => nx('-t', part, '--output-style=stream', ...lane));
+}
+
+/** Why a test failed, in a line: the whole of it stands far above. */
+function reasonOf({ failureMessages: [message = ''] = [] }) {
+  const line = message.split('\n', 1)[0].trim();
+  return line === '' ? '' : ` (${line.slice(0, 300)})`;
 }
 
 async function check(title, action) {

@@ -64,7 +64,9 @@ describe.each(['our own', 'Knative Eventing\'s'] as const)('with %s controllers 
       return [...probe.acknowledged].every((id) => second.accepted.some((event) => event.id === id));
     }, { timeoutMs: patienceMs });
     for (const subscriber of [first, second]) expect(subscriber.orderBreaks()).toEqual([]);
-    expect(first.duplicates + second.duplicates).toBe(0);
+    // What was refused, or not answered, was sent again, and then two of it may have been stored.
+    const sentAgain = [toFirst, toSecond].flatMap(({ refusals }) => [...refusals.values()]).reduce((sum, count) => sum + count, 0);
+    expect(first.duplicates + second.duplicates).toBeLessThanOrEqual(sentAgain);
 
     const { metadata } = subscribed;
     const topic = 'knative-messaging-kafka.orders.orders';
@@ -72,9 +74,12 @@ describe.each(['our own', 'Knative Eventing\'s'] as const)('with %s controllers 
     await world.kubectl(['delete', 'subscription', 'event-display', '-n', 'orders']);
     await waitFor('the consumer group to be gone', async () => (await world.admin.groupLag(group, topic)).every(({ commitOffset }) => commitOffset === undefined), { timeoutMs: patienceMs });
     await world.kubectl(['delete', 'kafkachannel', 'orders', '-n', 'orders']);
-    expect(await world.admin.listTopics()).not.toContain(topic);
-    const gone = await fetch(urls[0]!, { method: 'POST', headers: { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/', 'ce-type': 't' } });
-    expect(gone.status).toBe(404);
+    await world.untilTopicGone(topic);
+    await waitFor('a receiver that knows no such channel', async () => {
+      const gone = await fetch(urls[0]!, { method: 'POST', headers: { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/', 'ce-type': 't' } });
+      await gone.arrayBuffer();
+      return gone.status === 404;
+    }, { timeoutMs: patienceMs });
     await dispatcher.process.stop();
   });
 

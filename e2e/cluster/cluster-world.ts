@@ -163,6 +163,11 @@ export class ClusterWorld {
     await waitFor(`${kind} ${name} gone`, async () => (await this.get(kind, name, namespace)) === undefined, { timeoutMs: patienceMs, everyMs: 200 });
   }
 
+  /** Brokers hear of a deletion a moment after whoever asked for it had his answer. */
+  async untilTopicGone(topic: string): Promise<void> {
+    await waitFor(`the topic ${topic} gone`, async () => !(await this.admin.listTopics()).includes(topic), { timeoutMs: patienceMs });
+  }
+
   /** A Secret in the system namespace that tells how to reach a Kafka; also as the folder that a node would mount. */
   async kafkaSecret(name: string, data: Readonly<Record<string, string>>, annotations: Readonly<Record<string, string>> = {}): Promise<void> {
     this.#mount(name, data);

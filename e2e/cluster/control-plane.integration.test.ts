@@ -183,7 +183,7 @@ describe('KafkaChannel', () => {
     const { metadata } = await world.untilReady('subscription', 'leaving');
     expect((await world.admin.groupLag(`kafka.default.leaving.${metadata.uid}`, topicOf('leaving')))[0]?.commitOffset).toBe(0n);
     await world.kubectl(['delete', 'kafkachannel', 'leaving']);
-    expect(await world.admin.listTopics()).not.toContain(topicOf('leaving'));
+    await world.untilTopicGone(topicOf('leaving'));
     expect(await world.admin.deleteGroup(`kafka.default.leaving.${metadata.uid}`)).toBe('absent');
     await world.untilGone('service', 'leaving-kn-channel');
   });
@@ -438,7 +438,7 @@ describe('Channel', () => {
     await world.kubectl(['delete', 'subscription', 'to-hopeless']);
     await world.kubectl(['delete', 'channels.messaging.knative.dev', 'hopeless', 'generic']);
     await world.untilGone('kafkachannel', 'generic');
-    expect(await world.admin.listTopics()).not.toContain(topicOf('generic'));
+    await world.untilTopicGone(topicOf('generic'));
   });
 });
 

@@ -91,7 +91,7 @@ describe('CP-28: the deletion of channels', () => {
     await world.kubectl(['delete', 'kafkachannel', 'mourned']);
     await waitFor('an Event', async () => (await notesOf(channel, 'DeadLetterTopicKept')).some((note) => note.includes(deadLetters)), { timeoutMs: patienceMs });
     expect(await world.admin.listTopics()).toContain(deadLetters);
-    expect(await world.admin.listTopics()).not.toContain(topicOf('mourned'));
+    await world.untilTopicGone(topicOf('mourned'));
   });
 
   it('of a whole namespace ends: Subscriptions, channels, what stands behind Channels, topics and groups', async () => {
@@ -106,7 +106,7 @@ describe('CP-28: the deletion of channels', () => {
     const groups = await Promise.all([['own', 'of-own'], ['generic', 'of-generic']].map(async ([channel, name]) => `kafka.${namespace}.${channel}.${(await world.untilReady('subscription', name!, namespace)).metadata.uid}`));
     expect((await Promise.all(['own', 'generic'].map((name) => dispatchers(`${namespace}/${name}`)))).flat()).toHaveLength(2);
     await world.kubectl(['delete', 'namespace', namespace, `--timeout=${patienceMs}ms`]);
-    expect((await world.admin.listTopics()).filter((topic) => topic.includes(namespace))).toEqual([]);
+    await waitFor('no topic of the namespace', async () => !(await world.admin.listTopics()).some((topic) => topic.includes(namespace)), { timeoutMs: patienceMs });
     for (const group of groups) expect(await world.admin.deleteGroup(group)).toBe('absent');
     await waitFor('no dispatchers', async () => (await Promise.all(['own', 'generic'].map((name) => dispatchers(`${namespace}/${name}`)))).flat().length === 0, { timeoutMs: patienceMs });
   });
@@ -119,7 +119,7 @@ describe('CP-28: the deletion of channels', () => {
     controller = await world.controller({ env });
     await world.untilGone('subscription', 'unseen');
     await world.untilGone('kafkachannel', 'unseen');
-    expect(await world.admin.listTopics()).not.toContain(topicOf('unseen'));
+    await world.untilTopicGone(topicOf('unseen'));
     expect(await world.admin.deleteGroup(`kafka.default.unseen.${metadata.uid}`)).toBe('absent');
     await waitFor('no dispatcher', async () => (await dispatchers('default/unseen')).length === 0, { timeoutMs: patienceMs });
   });

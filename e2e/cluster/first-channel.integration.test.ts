@@ -66,7 +66,7 @@ it('takes another value, and another version', async () => {
 
 it('takes the channel away, with its topic', async () => {
   await firstChannel.run('delete');
-  await waitFor('the topic gone', async () => !(await world.admin.listTopics()).includes(topic), { timeoutMs: patienceMs });
+  await world.untilTopicGone(topic);
 });
 
 it('is uninstalled for good', async () => {
