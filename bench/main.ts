@@ -7,6 +7,7 @@ import { runCommandLine, typedPath, type Terminal } from '@knative-kafka/local-c
 import type { Bench } from './bench.ts';
 import { tableMarkdown, tableText, type BenchTable } from './core/bench-table.ts';
 import { replaceBlocks } from './core/performance-page.ts';
+import { benchBatches } from './batches.ts';
 import { benchControlPlane } from './control-plane.ts';
 import { benchDispatcher } from './dispatcher.ts';
 import { benchEndToEnd } from './end-to-end.ts';
@@ -27,6 +28,7 @@ import { benchSubscriptions } from './subscriptions.ts';
 /** In the order of the page. */
 const benches: Readonly<Record<string, Bench>> = {
   receiver: benchReceiver,
+  batches: benchBatches,
   producer: benchProducer,
   dispatcher: benchDispatcher,
   'slow-subscriber': benchSlowSubscriber,

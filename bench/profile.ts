@@ -44,7 +44,7 @@ export async function benchProfile({ world, isQuick, step }: BenchContext): Prom
 
 async function profileReceiver(world: BenchWorld, folder: string, durationMs: number): Promise<readonly SelfTime[]> {
   await world.channel('profiled', partitions, true);
-  const receiver = await world.receiver(profilerFlags(folder, 'receiver'));
+  const receiver = await world.receiver({ nodeFlags: profilerFlags(folder, 'receiver') });
   await load(world, receiver, { connections, path: receiver.path('profiled'), warmUpMs: 0, durationMs });
   await receiver.process.stop();
   return readProfile(folder, 'receiver', 'channel-receiver');
@@ -54,7 +54,7 @@ async function profileDispatcher(world: BenchWorld, folder: string, events: numb
   const topic = await world.channel('profiled-backlog', partitions);
   await world.fill(topic, partitions, events);
   const backlog = { channel: 'profiled-backlog', topic, subscriber: await world.subscriber(), skip: 0, events, timeoutMs: patienceMs };
-  await dispatchBacklog(world, backlog, 'profiled', 'ordered', profilerFlags(folder, 'dispatcher'));
+  await dispatchBacklog(world, backlog, 'profiled', { nodeFlags: profilerFlags(folder, 'dispatcher') });
   return readProfile(folder, 'dispatcher', 'dispatcher');
 }
 

@@ -68,7 +68,7 @@ export async function benchSlowSubscriber({ world, runs, isQuick, step }: BenchC
       step(`${at}, bare undici loop`);
       posted.push(await postBacklog(world, backlog, inFlight(entry)));
       step(`${at}, dispatcher`);
-      dispatched.push(await dispatchBacklog(world, backlog, `${order}-${partitions}-${delayMs}-${run}`, order));
+      dispatched.push(await dispatchBacklog(world, backlog, `${order}-${partitions}-${delayMs}-${run}`, { order }));
     }
     const rate = (paces: readonly Pace[]): number[] => paces.map((pace) => pace.eventsPerSecond);
     const cpu = (paces: readonly Pace[]): string => figure(median(paces.map((pace) => pace.cpuMicrosecondsPerEvent)));

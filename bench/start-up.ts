@@ -24,7 +24,7 @@ export async function benchStartUp({ world, runs, isQuick, step }: BenchContext)
   for (let run = 1; run <= total; run++) {
     step(`start-up: run ${run} of ${total}`);
     bare.push(await timeToAccept(() => world.bareServer(false), () => '/'));
-    receiver.push(await timeToAccept(() => world.receiver([], false), (server) => server.path(channel)));
+    receiver.push(await timeToAccept(() => world.receiver({ isReadyAwaited: false }), (server) => server.path(channel)));
   }
   return {
     id: 'start-up',

@@ -9,10 +9,13 @@ export const eventBytes = 1024;
 /** Extension with the time of sending, in microseconds of the machine's monotonic clock (io/machine-clock.ts). */
 export const sentAtHeader = 'ce-sentat';
 
-const data = (() => {
+const data = jsonOf(eventBytes);
+
+/** @param bytes at least 44 */
+function jsonOf(bytes: number): Buffer {
   const frame = JSON.stringify({ note: 'as large as promised', padding: '' });
-  return Buffer.from(JSON.stringify({ note: 'as large as promised', padding: 'x'.repeat(eventBytes - frame.length) }));
-})();
+  return Buffer.from(JSON.stringify({ note: 'as large as promised', padding: 'x'.repeat(bytes - frame.length) }));
+}
 
 /** @param n any number from 0: the key follows from it, and it is the event's id */
 export function eventHeaders(n: number): readonly string[] {
@@ -35,10 +38,31 @@ export function eventRecord(n: number, timestampMs: number, more: readonly strin
   return { key: Buffer.from(`key-${n % keyCount}`), value: data, headers, timestampMs };
 }
 
-/** A whole request, ready for a socket. */
-export function eventRequest(n: number, host: string, path: string, more: readonly string[] = []): Buffer {
+/** A whole request, ready for a socket. @param dataBytes of the event, at least 44 */
+export function eventRequest(n: number, host: string, path: string, more: readonly string[] = [], dataBytes = eventBytes): Buffer {
+  return request(host, path, [...eventHeaders(n), ...more], dataBytes === eventBytes ? data : jsonOf(dataBytes));
+}
+
+/** A request with several events: `first` and those that follow. */
+export function batchRequest(first: number, events: number, host: string, path: string, dataBytes = eventBytes): Buffer {
+  const json = JSON.parse(jsonOf(dataBytes).toString()) as unknown;
+  const body = JSON.stringify(Array.from({ length: events }, (_, at) => ({ ...attributes(first + at), data: json })));
+  return request(host, path, ['content-type', 'application/cloudevents-batch+json'], Buffer.from(body));
+}
+
+/** As JSON has them. */
+function attributes(n: number): Readonly<Record<string, string>> {
+  const headers = eventHeaders(n);
+  const members = Array.from({ length: headers.length / 2 }, (_, at) => {
+    const name = headers[2 * at]!;
+    return [name === 'content-type' ? 'datacontenttype' : name.replace(/^ce-/, ''), headers[2 * at + 1]!] as const;
+  });
+  return Object.fromEntries(members);
+}
+
+function request(host: string, path: string, flat: readonly string[], body: Buffer): Buffer {
   let head = `POST ${path} HTTP/1.1\r\nHost: ${host}\r\n`;
-  const headers = [...eventHeaders(n), ...more, 'content-length', String(data.length)];
+  const headers = [...flat, 'content-length', String(body.length)];
   for (let at = 0; at + 1 < headers.length; at += 2) head += `${headers[at]!}: ${headers[at + 1]!}\r\n`;
-  return Buffer.concat([Buffer.from(`${head}\r\n`), data]);
+  return Buffer.concat([Buffer.from(`${head}\r\n`), body]);
 }

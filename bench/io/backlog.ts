@@ -1,10 +1,11 @@
 /**
- * A backlog that a dispatcher delivers, and the same events from an undici loop that has them in its memory, as figures
- * of the subscriber.
+ * A backlog that a dispatcher delivers, and the same events from loops that have them in their memory, as figures of the
+ * subscriber.
  */
 import type { DeliveryOrder } from '@knative-kafka/common/core';
 import type { PostLoopOptions } from '../processes/post-loop.ts';
-import type { BenchWorld, Subscriber } from './bench-world.ts';
+import type { SocketLoopOptions } from '../processes/socket-loop.ts';
+import type { BenchWorld, ServiceStart, Subscriber } from './bench-world.ts';
 
 export interface Backlog {
   readonly channel: string;
@@ -23,22 +24,22 @@ export interface Pace {
 }
 
 /** By a dispatcher that starts on it, in a consumer group of its own. @param name of a Subscription that was not used before */
-export async function dispatchBacklog(world: BenchWorld, backlog: Backlog, name: string, order: DeliveryOrder = 'ordered', nodeFlags: readonly string[] = []): Promise<Pace> {
+export async function dispatchBacklog(world: BenchWorld, backlog: Backlog, name: string, { order = 'ordered', ...start }: ServiceStart & { readonly order?: DeliveryOrder } = {}): Promise<Pace> {
   const { channel, topic, subscriber } = backlog;
   await subscriber.reset();
   await world.subscription({ name, channel, topic, subscriberPort: subscriber.port, order });
-  const { process } = await world.dispatcher({ nodeFlags });
+  const { process } = await world.dispatcher(start);
   const measured = await measure(backlog, process.pid);
   await process.stop();
   world.removeSubscription(name);
   return measured;
 }
 
-/** The limit: so many requests in flight, and nothing else to do. */
-export async function postBacklog(world: BenchWorld, backlog: Backlog, inFlight: number): Promise<Pace> {
+/** A limit: so many requests in flight, and nothing else to do; by undici or on plain sockets. */
+export async function postBacklog(world: BenchWorld, backlog: Backlog, inFlight: number, by: 'undici' | 'sockets' = 'undici'): Promise<Pace> {
   await backlog.subscriber.reset();
-  const options: PostLoopOptions = { port: backlog.subscriber.port, inFlight };
-  const poster = world.start('post-loop.ts', options);
+  const options: PostLoopOptions & SocketLoopOptions = { port: backlog.subscriber.port, inFlight };
+  const poster = world.start(by === 'undici' ? 'post-loop.ts' : 'socket-loop.ts', options);
   const measured = await measure(backlog, poster.pid);
   await poster.stop();
   return measured;

@@ -47,9 +47,18 @@ export interface RunningDispatcher {
   readonly partitions: (subscription: string) => Promise<readonly number[]>;
 }
 
-export interface DispatcherStart {
+export interface ServiceStart {
   /** Before the bundle, such as `--cpu-prof`. */
   readonly nodeFlags?: readonly string[];
+  /** Settings other than the defaults. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface ReceiverStart extends ServiceStart {
+  readonly isReadyAwaited?: boolean;
+}
+
+export interface DispatcherStart extends ServiceStart {
   /** Keeps its name in its consumer groups over a restart. */
   readonly podName?: string;
 }
@@ -211,18 +220,17 @@ export class BenchWorld {
 
   // --- processes ---------------------------------------------------------------------------------------------------
 
-  /** A receiver process. @param nodeFlags before the bundle, such as `--cpu-prof` */
-  async receiver(nodeFlags: readonly string[] = [], isReadyAwaited = true): Promise<RunningReceiver> {
+  async receiver({ nodeFlags = [], isReadyAwaited = true, env = {} }: ReceiverStart = {}): Promise<RunningReceiver> {
     const [port, metricsPort] = (await freePorts(2)) as [number, number];
-    const process = this.#service('channel-receiver', nodeFlags, { HTTP_PORT: String(port), METRICS_PORT: String(metricsPort) });
+    const process = this.#service('channel-receiver', nodeFlags, { ...env, HTTP_PORT: String(port), METRICS_PORT: String(metricsPort) });
     if (isReadyAwaited) await untilReady(process, metricsPort);
     return { process, port, path: (channel) => `/${namespace}/${channel}` };
   }
 
   /** A dispatcher process, just started. */
-  async dispatcher({ nodeFlags = [], podName }: DispatcherStart = {}): Promise<RunningDispatcher> {
+  async dispatcher({ nodeFlags = [], podName, env = {} }: DispatcherStart = {}): Promise<RunningDispatcher> {
     const metricsPort = await freePort();
-    const process = this.#service('dispatcher', nodeFlags, { METRICS_PORT: String(metricsPort), ...(podName === undefined ? {} : { POD_NAME: podName }) });
+    const process = this.#service('dispatcher', nodeFlags, { ...env, METRICS_PORT: String(metricsPort), ...(podName === undefined ? {} : { POD_NAME: podName }) });
     return {
       process,
       ready: () => untilReady(process, metricsPort),
@@ -239,9 +247,18 @@ export class BenchWorld {
   }
 
   /** `node:http` that answers 202. */
-  async bareServer(isReadyAwaited = true): Promise<RunningServer> {
+  bareServer(isReadyAwaited = true): Promise<RunningServer> {
+    return this.#server('bare-server.mjs', isReadyAwaited);
+  }
+
+  /** A plain socket that answers 202. */
+  bareSocket(): Promise<RunningServer> {
+    return this.#server('bare-socket.mjs', true);
+  }
+
+  async #server(file: string, isReadyAwaited: boolean): Promise<RunningServer> {
     const port = await freePort();
-    const process = this.#child('bare-server.mjs', { port });
+    const process = this.#child(file, { port });
     if (isReadyAwaited) await process.waitForOutput(toldPattern('ready'), patienceMs);
     return { process, port };
   }

@@ -26,10 +26,11 @@ export async function load(world: BenchWorld, server: RunningServer, options: Om
   const refused = Object.entries(result.refused);
   if (refused.length > 0) throw new Error(`${server.process.name} answered ${refused.map(([status, count]) => `${status} ${count} times`).join(', ')} instead of 202`);
   const latency = Histogram.from(result.latency);
+  const events = result.answered * (options.eventsPerRequest ?? 1);
   return {
-    eventsPerSecond: (result.answered / result.elapsedMs) * 1000,
-    cpuMicrosecondsPerEvent: (result.cpuMs[0]! / result.answered) * 1000,
-    clientCpuMicrosecondsPerEvent: (result.clientCpuMs / result.answered) * 1000,
+    eventsPerSecond: (events / result.elapsedMs) * 1000,
+    cpuMicrosecondsPerEvent: (result.cpuMs[0]! / events) * 1000,
+    clientCpuMicrosecondsPerEvent: (result.clientCpuMs / events) * 1000,
     p50Ms: latency.quantileMs(0.5),
     p99Ms: latency.quantileMs(0.99),
     p999Ms: latency.quantileMs(0.999),

@@ -8,7 +8,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { eventRequest, keyCount, sentAtHeader } from '../core/bench-event.ts';
+import { batchRequest, eventRequest, keyCount, sentAtHeader } from '../core/bench-event.ts';
 import { Histogram, type HistogramText } from '../core/histogram.ts';
 import { HttpHead, responseStatus } from '../core/http-head.ts';
 import { childOptions, exitOnError, tell } from '../io/child.ts';
@@ -24,6 +24,10 @@ export interface LoadOptions {
   /** Before what counts. */
   readonly warmUpMs: number;
   readonly durationMs: number;
+  /** Of JSON in each event; 1 KiB unless told. */
+  readonly dataBytes?: number;
+  /** More than one go in a batch. */
+  readonly eventsPerRequest?: number;
   /** Whether each event carries the time it was sent. */
   readonly isStamped?: boolean;
   /** Processes whose CPU time is taken at both ends of what counts. */
@@ -70,7 +74,12 @@ class LoadClient {
 
   constructor(options: LoadOptions) {
     this.#options = options;
-    this.#requests = Array.from({ length: keyCount }, (_, n) => eventRequest(n, `127.0.0.1:${options.port}`, options.path));
+    const { port, path, dataBytes, eventsPerRequest } = options;
+    const host = `127.0.0.1:${port}`;
+    this.#requests =
+      eventsPerRequest === undefined
+        ? Array.from({ length: keyCount }, (_, n) => eventRequest(n, host, path, [], dataBytes))
+        : Array.from({ length: Math.ceil(keyCount / eventsPerRequest) }, (_, n) => batchRequest(n * eventsPerRequest, eventsPerRequest, host, path, dataBytes));
   }
 
   async run(): Promise<LoadResult> {
@@ -130,7 +139,7 @@ class LoadClient {
     if (this.#options.isStamped === true) {
       const { port, path } = this.#options;
       connection.send(eventRequest(n, `127.0.0.1:${port}`, path, [sentAtHeader, machineMicroseconds().toFixed(1)]), startedAt);
-    } else connection.send(this.#requests[n % keyCount]!, startedAt);
+    } else connection.send(this.#requests[n % this.#requests.length]!, startedAt);
   }
 
   #onAnswer(connection: Connection, startedAt: number, status: number): void {
