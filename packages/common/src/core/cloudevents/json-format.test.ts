@@ -148,6 +148,15 @@ describe('batches', () => {
       expect(slices.filter((slice) => slice !== slice.trim()), text).toEqual([]);
     }
   });
+
+  it('are cut right behind long strings, wherever in them something is escaped', () => {
+    for (let before = 24; before < 40; before++) {
+      for (let backslashes = 0; backslashes < 6; backslashes++) {
+        const strings = ['"', 'x', '"x', '\\", "'].map((end) => 'x'.repeat(before) + '\\'.repeat(backslashes) + end);
+        expect(jsonArrayElements(Buffer.from(JSON.stringify(strings))).map((slice) => slice.toString())).toEqual(strings.map((string) => JSON.stringify(string)));
+      }
+    }
+  });
 });
 
 const gaps = ['', '', ' ', '\n', '\t\r\n '];
@@ -159,7 +168,7 @@ function randomArray(random: SeededRandom, depth: number): string {
 }
 
 function randomJson(random: SeededRandom, depth: number): string {
-  const string = () => `"${random.text(stringPieces, 5)}"`;
+  const string = () => `"${random.text(stringPieces, random.pick([5, 5, 50]))}"`;
   switch (random.below(depth > 0 ? 5 : 3)) {
     case 0: return random.pick(['1', '-0.5e+3', '12345678901234567890', 'true', 'false', 'null']);
     case 1: case 2: return string();

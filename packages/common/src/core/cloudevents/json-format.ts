@@ -121,7 +121,7 @@ function scanEntries<T>(bytes: Buffer, entryOf: (value: Buffer, name: string) =>
         break;
       case 0x22: { // a string: on to its closing quote
         if (start < 0) start = i;
-        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
+        i = closingQuote(bytes, i + 1);
         break;
       }
     }
@@ -129,6 +129,23 @@ function scanEntries<T>(bytes: Buffer, entryOf: (value: Buffer, name: string) =>
     end = i + 1;
   }
   return entries;
+}
+
+/** Names and most values are short: a call that searches by words costs more than looking at so many bytes. */
+const shortStringBytes = 32;
+
+/** @param start after the opening quote */
+function closingQuote(bytes: Buffer, start: number): number {
+  const shortEnd = Math.min(bytes.length, start + shortStringBytes);
+  let i = start;
+  for (; i < shortEnd && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
+  if (i < shortEnd) return i;
+  for (let quote = bytes.indexOf(0x22, i); quote >= 0; quote = bytes.indexOf(0x22, quote + 1)) {
+    let first = quote; // of the backslashes before it, of which the last one may escape it
+    while (first > i && bytes[first - 1] === 0x5c) first--;
+    if ((quote - first) % 2 === 0) return quote;
+  }
+  return bytes.length;
 }
 
 /** Whether this is a JSON object, in UTF-8 and without a byte order mark. Whether it is an event is not asked. */
