@@ -14,6 +14,7 @@ import { benchEndToEnd } from './end-to-end.ts';
 import { benchHangingSubscriber } from './hanging-subscriber.ts';
 import { BenchWorld, root } from './io/bench-world.ts';
 import { describeMachine, machineText, type Machine } from './io/machine.ts';
+import { benchLightLoad } from './light-load.ts';
 import { benchMemory } from './memory.ts';
 import { benchPlacement } from './placement.ts';
 import { benchProducer } from './producer.ts';
@@ -28,6 +29,7 @@ import { benchSubscriptions } from './subscriptions.ts';
 /** In the order of the page. */
 const benches: Readonly<Record<string, Bench>> = {
   receiver: benchReceiver,
+  'light-load': benchLightLoad,
   batches: benchBatches,
   producer: benchProducer,
   dispatcher: benchDispatcher,
