@@ -91,7 +91,9 @@ function setUp({ change = {}, destination = {}, kafkaKnown, order = desired.orde
       },
     },
     dispatchIo: {
-      send: ({ uri, headers }) => {
+      send: (request) => {
+        const { uri } = request;
+        const headers = request.headers.flat();
         if (isSendBroken) throw new TypeError('a bug');
         const id = decodeURIComponent(headers[headers.indexOf('ce-id') + 1]!);
         sentHeaders.push([...headers]);

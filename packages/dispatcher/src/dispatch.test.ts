@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeKafkaEvent, defaultDelivery, type Delivery, type IncomingRecord } from '@knative-kafka/common/core';
 import type { Destination } from './core/desired-consumers.ts';
+import { TextHeaders } from './core/request-headers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
 import { dispatch, type DeliveryRequest, type DispatchIo, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
 
@@ -71,7 +72,7 @@ async function run({ answers, delivery = {}, destination = {}, record = fetched(
     send: (request) => {
       const nth = asked.get(request.uri) ?? 0;
       asked.set(request.uri, nth + 1);
-      sent.push({ ...request, headers: [...request.headers], body: request.body === null ? null : Buffer.from(request.body) });
+      sent.push({ ...request, headers: new TextHeaders([...request.headers.flat()]), body: request.body === null ? null : Buffer.from(request.body) });
       onSend?.(request, moveTo);
       const given = answers[request.uri];
       if (given === undefined) throw new Error(`nobody expected a request to ${request.uri}`);
@@ -98,7 +99,8 @@ async function run({ answers, delivery = {}, destination = {}, record = fetched(
   return { outcome, sent, uris: sent.map(({ uri }) => uri), slept, attempts, replies, kept, held, reads };
 }
 
-function headersOf({ headers }: DeliveryRequest): Record<string, string> {
+function headersOf(request: DeliveryRequest): Record<string, string> {
+  const headers = request.headers.flat();
   return Object.fromEntries(headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1]!]] : [])));
 }
 const to = (uri: string) => ({ uri, caCerts: undefined });

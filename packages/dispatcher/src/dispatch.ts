@@ -9,6 +9,7 @@ import { encodeHttpEvent, isEventError, toBinary, toStructured, withExtensions, 
 import { errorExtensions, type DeliveryFailure } from './core/dead-letter.ts';
 import type { Destination, Endpoint } from './core/desired-consumers.ts';
 import { readReply } from './core/reply.ts';
+import { TextHeaders, type RequestHeaders } from './core/request-headers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import { retryAfterMs, retryDelayMs } from './core/retry-schedule.ts';
 
@@ -23,8 +24,7 @@ export type Role = 'subscriber' | 'reply' | 'dead-letter-sink';
 
 /** One attempt's request, as the client sends it. */
 export interface DeliveryRequest extends Endpoint {
-  /** Flat: name, value, name, value … */
-  readonly headers: readonly string[];
+  readonly headers: RequestHeaders;
   readonly body: Buffer | null;
   readonly timeoutMs: number;
   /** Whether an event in the answer is of interest. */
@@ -146,7 +146,7 @@ function startAttempt(request: DeliveryRequest, io: DispatchIo): { readonly uri:
 function subscriberRequest(event: StoredEvent, { subscriber, reply, namespace, delivery }: Destination): DeliveryRequest {
   const { headers, body } = encodeHttpEvent(inFormat(event, delivery.format));
   headers.push('prefer', 'reply', 'kn-namespace', namespace);
-  return { uri: subscriber.uri, caCerts: subscriber.caCerts, headers, body, timeoutMs: delivery.timeoutMs, wantsReply: reply !== undefined };
+  return { uri: subscriber.uri, caCerts: subscriber.caCerts, headers: new TextHeaders(headers), body, timeoutMs: delivery.timeoutMs, wantsReply: reply !== undefined };
 }
 
 /** The event of a record that was found to have one. */
@@ -177,7 +177,7 @@ async function sendReply(held: HeldRecord, reply: NonNullable<Extract<DeliveryAn
   const { headers, body } = encodeHttpEvent(replyEvent);
   headers.push('kn-namespace', destination().namespace);
   const to = (): Endpoint => destination().reply ?? first;
-  const request = (): DeliveryRequest => ({ ...to(), headers, body, timeoutMs: destination().delivery.timeoutMs, wantsReply: false });
+  const request = (): DeliveryRequest => ({ ...to(), headers: new TextHeaders(headers), body, timeoutMs: destination().delivery.timeoutMs, wantsReply: false });
   const result = await deliver('reply', held, request, destination, io, signal);
   if (result === undefined) return interrupted;
   const isSent = responseVerdict(result.answer) === 'delivered';
@@ -194,7 +194,7 @@ async function deadLetter(held: HeldRecord, failure: DeliveryFailure, destinatio
     const { deadLetterSink = first, delivery, namespace } = destination();
     const { headers, body } = encodeHttpEvent(withExtensions(inFormat(eventOf(held.record, io), delivery.format), errorExtensions(failure)));
     headers.push('kn-namespace', namespace);
-    return { ...deadLetterSink, headers, body, timeoutMs: delivery.timeoutMs, wantsReply: false };
+    return { ...deadLetterSink, headers: new TextHeaders(headers), body, timeoutMs: delivery.timeoutMs, wantsReply: false };
   };
   const result = await deliver('dead-letter-sink', held, request, destination, io, signal);
   if (result === undefined) return interrupted;

@@ -7,6 +7,7 @@
 import { decodeKafkaEvent, describeError, encodeHttpEvent, Fault, isEventError, type IncomingRecord } from '@knative-kafka/common/core';
 import { sleep, type Admin, type AssignedPartition, type GroupMember, type KafkaClient } from '@knative-kafka/common/io';
 import { foreignReason, lacksCredentials, readDeadLetter, toCopy, toDeadLetterRecord, toDeliveryNote, type StoredDeadLetter } from './core/dead-letter-record.ts';
+import { TextHeaders } from './core/request-headers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import type { RedriveCommand } from './dead-letter-command.ts';
 import { openRanges, readerOptions, type DeadLetterWriter, type PartitionRange } from './io/dead-letter-topic.ts';
@@ -237,7 +238,7 @@ export class Redrive {
     const { headers, body } = encodeHttpEvent(event);
     headers.push('prefer', 'reply', 'kn-namespace', letter.channel.slice(0, letter.channel.indexOf('/')));
     for (let retry = 0; ; retry++) {
-      const answer = await this.#io.client.send({ uri, headers, body, timeoutMs: attemptTimeoutMs, wantsReply: false });
+      const answer = await this.#io.client.send({ uri, headers: new TextHeaders(headers), body, timeoutMs: attemptTimeoutMs, wantsReply: false });
       const verdict = responseVerdict(answer);
       if (verdict === 'delivered') return undefined;
       const delayMs = verdict === 'retry' ? retryDelaysMs[retry] : undefined;

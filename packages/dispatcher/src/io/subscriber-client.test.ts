@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { TextHeaders } from '../core/request-headers.ts';
 import type { DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DeliveryRequest } from '../dispatch.ts';
 import { LoopbackSubscriber, type Answer, type TlsFiles } from './loopback-subscriber.ts';
@@ -49,8 +50,10 @@ function clientWith(change: Partial<SubscriberClientOptions> = {}): SubscriberCl
   return client;
 }
 
-function to(uri: string, change: Partial<DeliveryRequest> = {}): DeliveryRequest {
-  return { uri, headers: ['ce-id', '1', 'content-type', 'text/plain'], body: Buffer.from('hello'), timeoutMs: 30_000, wantsReply: true, ...change };
+type RequestChange = Partial<Omit<DeliveryRequest, 'headers'>> & { readonly headers?: readonly string[] };
+
+function to(uri: string, { headers = ['ce-id', '1', 'content-type', 'text/plain'], ...change }: RequestChange = {}): DeliveryRequest {
+  return { uri, headers: new TextHeaders(headers), body: Buffer.from('hello'), timeoutMs: 30_000, wantsReply: true, ...change };
 }
 
 /** Waits for a fact. */
@@ -214,7 +217,7 @@ describe('a reply', () => {
     expect(replyOf(await clientWith().send(to(server.url)))).toMatchObject({ 'content-type': 'Application/CloudEvents+JSON; charset=utf-8', body: '{}' });
   });
 
-  it.each<[string, Answer, Partial<DeliveryRequest>]>([
+  it.each<[string, Answer, RequestChange]>([
     ['a 202, whatever is in it', { status: 202, headers: reply, body: 'hi' }, {}],
     ['an answer to somebody who wants none', { status: 200, headers: reply, body: 'hi' }, { wantsReply: false }],
     ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<p>hi' }, {}],
@@ -390,6 +393,21 @@ describe('TLS', () => {
     expect(await client.send(to(server.url, { caCerts: 'none' }))).toMatchObject({ failure: 'tls-failed' });
     const broken = '-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n';
     expect(await client.send(to(server.url, { caCerts: broken }))).toMatchObject({ failure: 'tls-failed' });
+  });
+});
+
+describe('who is told of an answer', () => {
+  it('is told once, be it an answer or a failure', async () => {
+    const server = await subscriber([200, 'reset']);
+    const client = clientWith();
+    const told: DeliveryAnswer[] = [];
+    const receiver = { answered: (answer: DeliveryAnswer): void => void told.push(answer) };
+    client.sendTo(to(server.url), receiver);
+    await until(() => expect(told).toHaveLength(1));
+    client.sendTo(to(server.url), receiver);
+    await until(() => expect(told).toHaveLength(2));
+    client.sendTo(to('no URL'), receiver);
+    expect(told).toMatchObject([{ status: 200 }, { failure: 'connection-lost' }, { failure: 'unreachable' }]);
   });
 });
 

@@ -19,11 +19,18 @@ import type { DeliveryRequest } from '../dispatch.ts';
 export interface SubscriberClient {
   /** Sends once. Never rejects. */
   send(request: DeliveryRequest): Promise<DeliveryAnswer>;
+  /** The same for whoever has no use for a promise. Never throws; may tell at once. */
+  sendTo(request: DeliveryRequest, receiver: AnswerReceiver): void;
   /** Closes the connections of destinations that are no longer wanted. @param endpoints all that are */
   retain(endpoints: Iterable<Endpoint>): void;
   /** Attempts that wait for a connection, of all destinations. */
   readonly waiting: number;
   close(): Promise<void>;
+}
+
+/** Whoever waits for an answer: told exactly once. */
+export interface AnswerReceiver {
+  answered(answer: DeliveryAnswer): void;
 }
 
 export interface SubscriberClientOptions {
@@ -54,13 +61,18 @@ class PooledClient implements SubscriberClient {
   }
 
   send(request: DeliveryRequest): Promise<DeliveryAnswer> {
+    return new Promise((answered) => this.sendTo(request, { answered }));
+  }
+
+  sendTo(request: DeliveryRequest, receiver: AnswerReceiver): void {
     let target: Target;
     try {
       target = this.#target(request);
     } catch (error) {
-      return Promise.resolve({ failure: 'unreachable', message: error instanceof Error ? error.message : String(error) });
+      receiver.answered({ failure: 'unreachable', message: error instanceof Error ? error.message : String(error) });
+      return;
     }
-    return new Promise((resolve) => target.add(new Attempt(request, target, this.#options.replyLimitBytes, resolve)));
+    target.add(new Attempt(request, target, this.#options.replyLimitBytes, receiver));
   }
 
   get waiting(): number {
@@ -185,7 +197,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly #request: DeliveryRequest;
   readonly #target: Target;
   readonly #replyLimitBytes: number;
-  readonly #resolve: (answer: DeliveryAnswer) => void;
+  readonly #receiver: AnswerReceiver;
   #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #isDone = false;
@@ -197,15 +209,16 @@ class Attempt implements Dispatcher.DispatchHandler {
   #keptBytes = 0;
   #bodyBytes = 0;
 
-  constructor(request: DeliveryRequest, target: Target, replyLimitBytes: number, resolve: (answer: DeliveryAnswer) => void) {
+  constructor(request: DeliveryRequest, target: Target, replyLimitBytes: number, receiver: AnswerReceiver) {
     this.#request = request;
     this.#target = target;
     this.#replyLimitBytes = replyLimitBytes;
-    this.#resolve = resolve;
+    this.#receiver = receiver;
   }
 
   start(): void {
-    const { headers, body, timeoutMs } = this.#request;
+    const { body, timeoutMs } = this.#request;
+    const headers = this.#request.headers.flat();
     const { pool, path, authorization } = this.#target;
     // A process that stood still finds the time over first and the answer in its sockets right after: which one counts.
     this.#timer = setTimeout(() => setImmediate(() => this.#onTimeout()), timeoutMs);
@@ -279,7 +292,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     if (isCut) this.#controller?.abort(new Error('the attempt is over'));
     this.#target.done();
-    this.#resolve(answer);
+    this.#receiver.answered(answer);
   }
 }
 
