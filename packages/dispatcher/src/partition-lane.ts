@@ -5,7 +5,7 @@
  * thrown away), plus what one fetch brings; a record is referred to by its entry alone, whose `record` dispatch may
  * replace; after `stop` nothing new starts and nothing more is to be committed.
  */
-import type { DeliveryOrder, IncomingRecord, TopicPartition } from '@knative-kafka/common/core';
+import { FetchedRecord, type DeliveryOrder, type IncomingRecord, type TopicPartition } from '@knative-kafka/common/core';
 import { createDeliveryQueue, type DeliveryQueue, type Queued } from './core/delivery-order.ts';
 import type { InFlightLimit } from './core/in-flight-limit.ts';
 import { OffsetTracker, untracked, type Tracked } from './core/offset-tracker.ts';
@@ -250,10 +250,12 @@ class LaneEntry implements HeldRecord, Tracked<LaneEntry>, Queued<LaneEntry> {
   }
 }
 
-/** Objects and header text that come with each record: a round figure. */
+/** Round figures of the objects that come with each record: of one that refers to the bytes of its fetch, and of any other. */
+const fetchedOverheadBytes = 256;
 const recordOverheadBytes = 512;
 
 function queuedSize(record: IncomingRecord): number {
+  if (record instanceof FetchedRecord) return fetchedOverheadBytes + record.contentBytes; // whose headers are not asked for
   let bytes = recordOverheadBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0);
   for (const [name, value] of record.headers) bytes += name.length + value.length;
   return bytes;

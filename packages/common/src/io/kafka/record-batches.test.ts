@@ -1,4 +1,4 @@
-import { createRecordsBatch, type CompressionAlgorithmValue } from '@platformatic/kafka';
+import { crc32c, createRecordsBatch, type CompressionAlgorithmValue } from '@platformatic/kafka';
 import { describe, expect, it } from 'vitest';
 import { readBatches } from './record-batches.ts';
 
@@ -22,6 +22,12 @@ function batch(firstOffset: number, values: readonly string[], { attributes = 0,
   const bytes = Buffer.from(createRecordsBatch(messages, { producerId, compression }).buffer);
   bytes.writeBigInt64BE(BigInt(firstOffset), 0);
   bytes.writeInt16BE(bytes.readInt16BE(21) | attributes, 21);
+  return summedUp(bytes);
+}
+
+/** With the checksum of what it has now. */
+function summedUp(bytes: Buffer): Buffer {
+  bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17);
   return bytes;
 }
 
@@ -31,7 +37,7 @@ function emptyBatch(firstOffset: number, lastOffset: number): Buffer {
   bytes.writeInt32BE(61 - 12, 8);
   bytes.writeInt32BE(lastOffset - firstOffset, 23);
   bytes.writeInt32BE(0, 57);
-  return bytes;
+  return summedUp(bytes);
 }
 
 /** A number as records have it; the library writes those beyond 32 bits wrongly. */
@@ -109,9 +115,20 @@ describe('readBatches', () => {
   ] as const)('stops before %s, with all that came before', (_, spoil, compression) => {
     const spoilt = batch(1, ['b', 'b'.repeat(50)], { compression });
     spoil(spoilt);
+    summedUp(spoilt);
     const { values, nextOffset, error } = read([batch(0, ['a']), spoilt, batch(3, ['c'])]);
     expect({ values, nextOffset }).toEqual({ values: ['0:a'], nextOffset: 1n });
     expect(error).toBeInstanceOf(Error);
+  });
+
+  it('stops before a batch whose bytes are not those that were summed up, be they a marker', () => {
+    const spoilt = batch(1, ['b']);
+    spoilt[spoilt.length - 2]! ^= 1; // the value's last letter
+    const marker = batch(1, ['marker'], { attributes: transactional | control, producerId: 7n, key: abortMarker });
+    marker.writeBigInt64BE(8n, 43);
+    for (const second of [spoilt, marker]) {
+      expect(read([batch(0, ['a']), second, batch(2, ['c'])])).toEqual({ values: ['0:a'], nextOffset: 1n, error: new RangeError('record batch with a wrong checksum') });
+    }
   });
 
   it('keeps keys, timestamps and repeated header names', () => {
@@ -128,7 +145,7 @@ describe('readBatches', () => {
     const records = Buffer.concat([emptyBatch(0, 0), zigzag(BigInt(body.length)), body]);
     records.writeInt32BE(records.length - 12, 8);
     records.writeInt32BE(1, 57);
-    expect(readBatches(records, 0n, []).records).toMatchObject([{ headers: [['a', Buffer.from('1')], ['b', Buffer.alloc(0)]] }]);
+    expect(readBatches(summedUp(records), 0n, []).records).toMatchObject([{ headers: [['a', Buffer.from('1')], ['b', Buffer.alloc(0)]] }]);
   });
 
   it.each([-1_700_000_000_000n, -(2n ** 31n) - 1n, -1n, 0n, 63n, 64n, 2n ** 31n, 200_000_000_000n])('reads a timestamp %d ms from the first one', (delta) => {
@@ -138,12 +155,12 @@ describe('readBatches', () => {
     records.writeInt32BE(records.length - 12, 8);
     records.writeInt32BE(1, 57);
     records.writeBigInt64BE(1_700_000_000_000n, 27);
-    expect(readBatches(records, 0n, []).records).toMatchObject([{ key: null, value: null, timestampMs: Number(1_700_000_000_000n + delta) }]);
+    expect(readBatches(summedUp(records), 0n, []).records).toMatchObject([{ key: null, value: null, timestampMs: Number(1_700_000_000_000n + delta) }]);
   });
 
   it('takes the time of the broker where the topic says so', () => {
     const bytes = batch(0, ['a'], { attributes: 1 << 3 });
     bytes.writeBigInt64BE(5_000n, 35);
-    expect(readBatches(bytes, 0n, []).records[0]?.timestampMs).toBe(5_000);
+    expect(readBatches(summedUp(bytes), 0n, []).records[0]?.timestampMs).toBe(5_000);
   });
 });

@@ -2,14 +2,16 @@
  * The records in the bytes that a fetch brings of one partition: record batches one after another, in the format of
  * Kafka 0.11 and later (magic 2, KIP-98).
  *
- * Ours and not the library's, whose reader gives up a whole response for one batch that it cannot read, and makes
- * three objects where one is wanted. Decompression is the library's.
+ * Ours and not the library's, whose reader gives up a whole response for one batch that it cannot read, takes a batch
+ * without looking at its checksum, and makes some twenty objects of a record where one is wanted. Decompression and the
+ * checksum are the library's.
  *
  * Always true: what comes out is whole batches, in order, without transaction markers and without the records of
  * transactions that were aborted; `nextOffset` passes what was left out, so that the same bytes are never asked for
  * twice, and stops before a batch that cannot be read.
  */
-import { compressionsAlgorithmsByBitmask } from '@platformatic/kafka';
+import { compressionsAlgorithmsByBitmask, crc32c, Reader } from '@platformatic/kafka';
+import { BatchContents, FetchedRecord, RecordCursor } from '../../core/fetched-record.ts';
 import type { IncomingRecord } from '../../core/kafka-record.ts';
 
 /** A transaction that was aborted, as the broker tells it beside the bytes. */
@@ -29,6 +31,7 @@ export interface ReadBatches {
 /** Places of the fields in the header of a batch, whose records begin after it. */
 const lengthAt = 8;
 const magicAt = 16;
+const crcAt = 17;
 const attributesAt = 21;
 const lastOffsetDeltaAt = 23;
 const firstTimestampAt = 27;
@@ -55,6 +58,7 @@ export function readBatches(bytes: Buffer, fetchOffset: bigint, abortedTransacti
   const waiting = abortedTransactions.toSorted((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   const aborted = new Set<bigint>();
   let nextOffset = fetchOffset;
+  let whole = 0;
   try {
     // The last batch may be cut off at the size that was asked for.
     for (let at = 0; bytes.length - at >= headerBytes; ) {
@@ -62,6 +66,7 @@ export function readBatches(bytes: Buffer, fetchOffset: bigint, abortedTransacti
       if (end > bytes.length) break;
       const batch = bytes.subarray(at, end);
       if (batch.readInt8(magicAt) !== 2) throw new RangeError(`record batch of format ${batch.readInt8(magicAt)}`);
+      checkSum(batch);
       at = end;
       const firstOffset = batch.readBigInt64BE(0);
       const lastOffset = firstOffset + BigInt(batch.readInt32BE(lastOffsetDeltaAt));
@@ -71,38 +76,51 @@ export function readBatches(bytes: Buffer, fetchOffset: bigint, abortedTransacti
       if ((attributes & controlBit) !== 0) {
         if (markerType(batch) === abortMarker) aborted.delete(producerId);
       } else if (lastOffset >= fetchOffset && !((attributes & transactionalBit) !== 0 && aborted.has(producerId))) {
-        readRecords(batch, firstOffset, fetchOffset, records);
+        readRecords(batch, fetchOffset, records);
       }
+      whole = records.length;
       if (lastOffset >= nextOffset) nextOffset = lastOffset + 1n;
     }
   } catch (error) {
-    // Whole batches only: what was read of the one that failed comes again with it.
-    while (records.length > 0 && records.at(-1)!.offset >= nextOffset) records.pop();
+    records.length = whole; // what was read of the batch that failed comes again with it
     return { records, nextOffset, error };
   }
   return { records, nextOffset, error: undefined };
 }
 
+/** @throws RangeError where the bytes are not those that the producer, or the broker, summed up */
+function checkSum(batch: Buffer): void {
+  // The library's function copies a Buffer, but not what its own reader holds.
+  const summed = Reader.from(batch.subarray(attributesAt)).buffer;
+  if (crc32c(summed) !== batch.readUInt32BE(crcAt)) throw new RangeError('record batch with a wrong checksum');
+}
+
 /** Undefined where compaction has taken the marker out of its batch. */
 function markerType(batch: Buffer): number | undefined {
   if (batch.readInt32BE(recordCountAt) === 0) return undefined;
-  const key = new RecordReader(recordBytes(batch)).next().key;
-  return key?.readInt16BE(2);
+  const contents = contentsOf(batch);
+  return new FetchedRecord(contents, new RecordCursor(contents.bytes, 0)).key?.readInt16BE(2);
 }
 
-function readRecords(batch: Buffer, firstOffset: bigint, fetchOffset: bigint, records: IncomingRecord[]): void {
+/** Adds those from `fetchOffset` on. */
+function readRecords(batch: Buffer, fetchOffset: bigint, records: IncomingRecord[]): void {
   const count = batch.readInt32BE(recordCountAt);
   if (count === 0) return; // all of them fell to compaction
-  const appendTime = (batch.readInt16BE(attributesAt) & logAppendTimeBit) !== 0;
-  const baseTimestamp = Number(batch.readBigInt64BE(appendTime ? maxTimestampAt : firstTimestampAt));
-  const reader = new RecordReader(recordBytes(batch));
+  const contents = contentsOf(batch);
+  const cursor = new RecordCursor(contents.bytes, 0);
+  const wantedFrom = Number(fetchOffset - contents.firstOffset);
   for (let read = 0; read < count; read++) {
-    const { offsetDelta, timestampDelta, key, value, headers } = reader.next();
-    const offset = firstOffset + BigInt(offsetDelta);
-    if (offset >= fetchOffset) records.push({ offset, key, value, headers, timestampMs: appendTime ? baseTimestamp : baseTimestamp + timestampDelta });
+    const record = new FetchedRecord(contents, cursor);
+    if (record.offsetDelta >= wantedFrom) records.push(record);
   }
 }
 
+function contentsOf(batch: Buffer): BatchContents {
+  const isAppendTime = (batch.readInt16BE(attributesAt) & logAppendTimeBit) !== 0;
+  return new BatchContents(recordBytes(batch), batch.readBigInt64BE(0), Number(batch.readBigInt64BE(isAppendTime ? maxTimestampAt : firstTimestampAt)), isAppendTime);
+}
+
+/** Not compressed: a view and not a copy, because the bytes were copied once for the partition, when they were taken off the wire. */
 function recordBytes(batch: Buffer): Buffer {
   const bytes = batch.subarray(headerBytes);
   const compression = batch.readInt16BE(attributesAt) & compressionBits;
@@ -110,62 +128,4 @@ function recordBytes(batch: Buffer): Buffer {
   const algorithm = compressionsAlgorithmsByBitmask[compression];
   if (algorithm === undefined) throw new RangeError(`record batch in an unknown compression, ${compression}`);
   return algorithm.decompressSync(bytes);
-}
-
-/** One record after another. Throws where the bytes end within one. */
-class RecordReader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  next(): Pick<IncomingRecord, 'key' | 'value' | 'headers'> & { readonly offsetDelta: number; readonly timestampDelta: number } {
-    const length = this.#varint();
-    const end = this.#at + length;
-    if (length < 0 || end > this.#bytes.length) throw new RangeError('a record is longer than its batch');
-    this.#at++; // attributes, of which there are none
-    const timestampDelta = this.#varint();
-    const offsetDelta = this.#varint();
-    const key = this.#field();
-    const value = this.#field();
-    const headers: (readonly [string, Buffer])[] = [];
-    for (let left = this.#varint(); left > 0; left--) {
-      const nameLength = this.#varint();
-      const name = this.#bytes.toString('utf8', this.#at, this.#advance(nameLength));
-      const headerValue = this.#field();
-      // Other clients may write a header without a value, which is none to us.
-      if (headerValue !== null) headers.push([name, headerValue]);
-    }
-    if (this.#at > end) throw new RangeError('a record is longer than it says');
-    this.#at = end;
-    return { offsetDelta, timestampDelta, key, value, headers };
-  }
-
-  /** A view into the bytes, not a copy: they were copied once for the partition, when they were taken off the wire. */
-  #field(): Buffer | null {
-    const length = this.#varint();
-    if (length === -1) return null;
-    const start = this.#at;
-    return this.#bytes.subarray(start, this.#advance(length));
-  }
-
-  #advance(length: number): number {
-    if (length < 0 || this.#at + length > this.#bytes.length) throw new RangeError('a field is longer than its record');
-    this.#at += length;
-    return this.#at;
-  }
-
-  /** Zigzag: the lowest bit is the sign. Beyond 32 bits only timestamps go, which a double holds. */
-  #varint(): number {
-    let value = 0;
-    for (let factor = 1; ; factor *= 128) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new RangeError('the bytes end within a record');
-      value += (byte & 0x7f) * factor;
-      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-      if (factor > 2 ** 56) throw new RangeError('a number that does not end');
-    }
-  }
 }
