@@ -10,7 +10,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { consumerGroupId, deliveryOrderAnnotation, Fault, readSettings, topicName, type DeliveryOrder, type PartitionBatch } from '@knative-kafka/common/core';
+import { consumerGroupId, deliveryOrderAnnotation, Fault, readSettings, RecordBatch, topicName, type DeliveryOrder, type PartitionBatch } from '@knative-kafka/common/core';
 import type { Admin, Producer } from '@knative-kafka/common/io';
 import { dispatcherSettings, type DispatcherConfig } from '@knative-kafka/dispatcher';
 import { freePort, freePorts, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
@@ -185,7 +185,7 @@ export class BenchWorld {
       const batches: PartitionBatch[] = leaders.map((_, partition) => ({
         topic,
         partition,
-        records: Array.from({ length: Math.min(recordsPerBatch, perPartition - from) }, (_item, index) => eventRecord((from + index) * partitions + partition, timestampMs)),
+        batch: RecordBatch.of(Array.from({ length: Math.min(recordsPerBatch, perPartition - from) }, (_item, index) => eventRecord((from + index) * partitions + partition, timestampMs))),
       }));
       await this.#store(leaders[0]!, batches); // one broker leads all
     }

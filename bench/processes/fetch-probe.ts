@@ -3,6 +3,7 @@
  * the services, with nothing in between.
  */
 import { performance } from 'node:perf_hooks';
+import { RecordBatch } from '@knative-kafka/common/core';
 import { waitFor } from '@knative-kafka/local-cluster';
 import { eventRecord } from '../core/bench-event.ts';
 import { Histogram, type HistogramText } from '../core/histogram.ts';
@@ -58,7 +59,7 @@ async function run(options: FetchProbeOptions): Promise<void> {
     times.set(n, entry);
     const partition = n % leaders.length;
     const record = { ...eventRecord(n, Date.now()), key: Buffer.from(String(n)) };
-    const [result] = await producer.produce(leaders[partition]!, [{ topic, partition, records: [record] }]);
+    const [result] = await producer.produce(leaders[partition]!, [{ topic, partition, batch: RecordBatch.of([record]) }]);
     if (result === undefined || 'fault' in result) refused.reject(result?.fault ?? new Error('no answer to a produce request'));
     entry.acknowledged = performance.now();
   };

@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { PartitionBatch } from '@knative-kafka/common/core';
+import { encodeRecord, RecordBatch, type PartitionBatch } from '@knative-kafka/common/core';
 import { eventRecord, sentAtHeader } from '../core/bench-event.ts';
 import { childOptions, exitOnError, tell } from '../io/child.ts';
 import { connectKafka } from '../io/kafka.ts';
@@ -38,12 +38,12 @@ async function run({ bootstrap, topic, rate }: ProduceLoopOptions): Promise<void
     }
     const sentAt = machineMicroseconds().toFixed(0);
     const batches = leaders.map((_, partition): PartitionBatch => {
-      const records = [];
+      const batch = new RecordBatch();
       const first = next + ((partition - next) % leaders.length + leaders.length) % leaders.length;
-      for (let n = first; n < due; n += leaders.length) records.push(eventRecord(n, Date.now(), [sentAtHeader, sentAt]));
-      return { topic, partition, records };
+      for (let n = first; n < due; n += leaders.length) batch.append(encodeRecord(eventRecord(n, Date.now(), [sentAtHeader, sentAt])));
+      return { topic, partition, batch };
     });
-    for (const result of await producer.produce(leader, batches.filter(({ records }) => records.length > 0))) if ('fault' in result) throw result.fault;
+    for (const result of await producer.produce(leader, batches.filter(({ batch }) => batch.count > 0))) if ('fault' in result) throw result.fault;
     for (const now = Math.round(machineMicroseconds()); next < due; next++) acceptedAt[next] = now;
   }
   await producer.close();

@@ -9,6 +9,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RecordBatch } from '@knative-kafka/common/core';
 import { createKafkaClient, type KafkaClient } from '@knative-kafka/common/io';
 import { ensureKafkaJars, startKnativeEventing, waitFor, type KnativeEventing } from '@knative-kafka/local-cluster';
 import { sendEvents, type Subscriber } from '../local/harness.ts';
@@ -236,7 +237,7 @@ async function store(inheritance: Inheritance): Promise<void> {
     }));
     // A leader that has just been chosen may not know it yet, and says that nothing was stored.
     await waitFor('its events to be stored', async () => {
-      const [result] = await producer.produce(leader, [{ topic, partition, records }]);
+      const [result] = await producer.produce(leader, [{ topic, partition, batch: RecordBatch.of(records) }]);
       if (result !== undefined && 'fault' in result) throw result.fault;
       return true;
     }, { timeoutMs: patienceMs });

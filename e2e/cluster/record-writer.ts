@@ -3,7 +3,7 @@
  * Subscriber knows what is missing and whether the order was kept.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { OutgoingRecord } from '@knative-kafka/common/core';
+import { RecordBatch, type OutgoingRecord } from '@knative-kafka/common/core';
 import type { Producer } from '@knative-kafka/common/io';
 
 export interface WriteOptions {
@@ -27,7 +27,7 @@ export async function writeEvents(producer: Producer, { topic, perPartition, pre
   await Promise.all(leaders.map(async (leader, partition) => {
     for (let first = 0; first < perPartition && signal?.aborted !== true; first += batch) {
       const ids = Array.from({ length: Math.min(batch, perPartition - first) }, (_, index) => `${prefix}${partition}-${first + index}`);
-      const [result] = await producer.produce(leader, [{ topic, partition, records: ids.map(eventRecord) }]);
+      const [result] = await producer.produce(leader, [{ topic, partition, batch: RecordBatch.of(ids.map(eventRecord)) }]);
       if (result !== undefined && 'fault' in result) throw result.fault;
       for (const id of ids) written.add(id);
       onWritten?.(written.size);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ByteBudget, Fault, type OutgoingRecord, type ProducePump, type Settle } from '@knative-kafka/common/core';
+import { ByteBudget, Fault, type OutgoingRecord, type ProducePump, type Settlement } from '@knative-kafka/common/core';
 import { channelAddresses } from './core/channel-address.ts';
 import { partitionOfKey, StickyPartition } from './core/partition-key.ts';
 import type { Answer } from './core/receive-response.ts';
@@ -18,7 +18,7 @@ const head: RequestHead = { host: 'x', target: '/shop/orders', contentLength: 10
 const headers = ['ce-specversion', '1.0', 'ce-id', '1', 'ce-source', '/s', 'ce-type', 't'];
 const json = { specversion: '1.0', id: '1', source: '/s', type: 't' };
 
-interface Appended { readonly partition: number; readonly record: OutgoingRecord; readonly deadline: number; readonly settle: Settle }
+interface Appended { readonly partition: number; readonly record: OutgoingRecord; readonly deadline: number; readonly settlement: Settlement }
 
 interface World { readonly limitBytes?: number; readonly isUp?: boolean; readonly partitions?: () => number | Promise<number> }
 
@@ -30,7 +30,7 @@ function setUp({ limitBytes = 1_000_000, isUp = true, partitions = () => 6 }: Wo
     partitionCount: partitions,
     rounds: () => 0,
     ledPartitions: () => [4],
-    append: (_topic, partition, record, deadline, settle) => void appended.push({ partition, record, deadline, settle }),
+    append: (_topic, partition, record, deadline, settlement) => void appended.push({ partition, record, deadline, settlement }),
   };
   const receive = new Receive({
     pump: pump as ProducePump,
@@ -127,7 +127,7 @@ describe('an event', () => {
     await turn();
     expect(answer).toBeUndefined();
     expect(budget.heldBytes).toBeGreaterThan(0);
-    appended[0]!.settle();
+    appended[0]!.settlement.settled();
     await turn();
     expect(answer).toEqual({ status: 202 });
     expect(budget.heldBytes).toBe(0);
@@ -168,7 +168,7 @@ describe('an event', () => {
     const { receive, budget, appended, admitted } = setUp(world);
     const answered = receive.receive(admitted(), rawHeaders, body);
     await turn();
-    appended[0]?.settle(fault);
+    appended[0]?.settlement.settled(fault);
     expect(await answered).toMatchObject({ status });
     expect(budget.heldBytes).toBe(0);
   });
@@ -186,11 +186,11 @@ describe('a batch', () => {
     let answer: Answer | undefined;
     void batch(3).then((given) => { answer = given; });
     await turn();
-    appended[2]!.settle();
-    appended[0]!.settle();
+    appended[2]!.settlement.settled();
+    appended[0]!.settlement.settled();
     await turn();
     expect(answer).toBeUndefined();
-    appended[1]!.settle();
+    appended[1]!.settlement.settled();
     await turn();
     expect(answer).toEqual({ status: 202 });
   });
@@ -199,10 +199,10 @@ describe('a batch', () => {
     const { budget, appended, batch } = setUp();
     const answered = batch(3);
     await turn();
-    appended[1]!.settle(late);
-    appended[0]!.settle();
+    appended[1]!.settlement.settled(late);
+    appended[0]!.settlement.settled();
     expect(budget.heldBytes).toBeGreaterThan(0);
-    appended[2]!.settle();
+    appended[2]!.settlement.settled();
     expect(await answered).toMatchObject({ status: 503, retryAfterSeconds: 1, problem: { detail: 'too late; 2 of the 3 events of the batch are stored' } });
     expect(budget.heldBytes).toBe(0);
   });

@@ -5,7 +5,7 @@
  * are taken from one budget when it is admitted and given back when it is answered, so that memory is bounded whatever
  * senders and Kafka do.
  */
-import { decodeHttpEvent, Fault, recordBytes, batchBytes, type ByteBudget, type DecodedEvent, type OutgoingRecord, type ProducePump } from '@knative-kafka/common/core';
+import { decodeHttpEvent, Fault, recordBytes, batchBytes, type ByteBudget, type DecodedEvent, type OutgoingRecord, type ProducePump, type Settlement } from '@knative-kafka/common/core';
 import { addressedChannel, type ChannelAddresses } from './core/channel-address.ts';
 import { partitionOfKey, type StickyPartition } from './core/partition-key.ts';
 import { accepted, encodedBody, kafkaAway, notAnEvent, notStored, overloaded, tooLarge, unknownChannel, type Answer } from './core/receive-response.ts';
@@ -133,12 +133,14 @@ export class Receive {
       let open = records.length;
       let stored = 0;
       let failure: Fault | undefined;
-      const settle = (fault?: Fault): void => {
-        if (fault === undefined) stored++;
-        else failure ??= fault;
-        if (--open === 0) resolve(failure === undefined ? accepted : notStored(failure, stored, records.length, route.maxMessageBytes));
+      const settlement: Settlement = {
+        settled: (fault) => {
+          if (fault === undefined) stored++;
+          else failure ??= fault;
+          if (--open === 0) resolve(failure === undefined ? accepted : notStored(failure, stored, records.length, route.maxMessageBytes));
+        },
       };
-      for (const record of records) this.#io.pump.append(route.topic, this.#partition(route, record, partitions), record, deadline, settle);
+      for (const record of records) this.#io.pump.append(route.topic, this.#partition(route, record, partitions), record, deadline, settlement);
     });
   }
 

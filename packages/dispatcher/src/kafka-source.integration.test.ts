@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { OutgoingRecord } from '@knative-kafka/common/core';
+import { RecordBatch, type OutgoingRecord } from '@knative-kafka/common/core';
 import { createKafkaClient, type Admin, type KafkaClient, type Producer } from '@knative-kafka/common/io';
 import { freePort, startKafka, startProcess, waitFor, type ChildService, type KafkaCluster } from '@knative-kafka/local-cluster';
 import { LoopbackSubscriber, type ReceivedRequest } from './io/loopback-subscriber.ts';
@@ -52,7 +52,7 @@ async function createTopic(topic: string, partitions: number): Promise<void> {
 async function write(topic: string, partition: number, ...records: readonly Partial<Omit<OutgoingRecord, 'headers'> & { headers: Readonly<Record<string, string>> }>[]): Promise<void> {
   const { leaders } = await producer.topicMetadata(topic);
   const whole = records.map(({ key = null, value = null, headers = {}, timestampMs = Date.now() }) => ({ key, value, headers: Object.entries(headers), timestampMs }));
-  const [result] = await producer.produce(leaders[partition]!, [{ topic, partition, records: whole }]);
+  const [result] = await producer.produce(leaders[partition]!, [{ topic, partition, batch: RecordBatch.of(whole) }]);
   if (result === undefined || 'fault' in result) throw result?.fault ?? new Error('no answer to a produce request');
 }
 

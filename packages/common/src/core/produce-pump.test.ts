@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { readBatches } from '../io/kafka/record-batches.ts';
 import { Fault } from './fault.ts';
 import type { OutgoingRecord, PartitionBatch, ProduceResult } from './kafka-record.ts';
 import { ProducePump, type PumpLimits } from './produce-pump.ts';
@@ -27,7 +28,7 @@ function setUp(leaders: number[], change: Partial<PumpLimits> = {}) {
   const outcomes: string[] = [];
   return {
     pump, calls, cluster, outcomes, turn,
-    append: (partition: number, text: string, deadline = 10_000) => pump.append('t', partition, record(text), deadline, (fault) => { outcomes.push(`${text}:${fault?.code ?? 'ok'}`); }),
+    append: (partition: number, text: string, deadline = 10_000) => pump.append('t', partition, record(text), deadline, { settled: (fault) => { outcomes.push(`${text}:${fault?.code ?? 'ok'}`); } }),
     async advance(ms: number) {
       now += ms;
       for (let due = timers.findIndex((timer) => timer.at <= now); due >= 0; due = timers.findIndex((timer) => timer.at <= now)) timers.splice(due, 1)[0]!.run();
@@ -40,7 +41,8 @@ function setUp(leaders: number[], change: Partial<PumpLimits> = {}) {
 function record(text: string): OutgoingRecord {
   return { key: null, value: Buffer.from(text), headers: [], timestampMs: 0 };
 }
-const texts = (batch: PartitionBatch | undefined) => batch?.records.map((r) => r.value?.toString());
+const texts = (sent: PartitionBatch | undefined) =>
+  sent && readBatches(Buffer.concat(sent.batch.finish(() => 0)), 0n, []).records.map(({ value }) => String(value));
 const ok: ProduceResult = { baseOffset: 0n };
 
 describe('ProducePump', () => {
@@ -168,11 +170,11 @@ describe('ProducePump', () => {
   it('keeps batches below the topic limit and requests below theirs, oldest first', async () => {
     const { pump, calls, append, turn } = setUp([1, 1], { requestBytes: 100 });
     await pump.partitionCount('t');
-    pump.limitBatches('t', 61 + 2 * 60);
+    pump.limitBatches('t', 61 + 27 + 60); // a record of 20 bytes takes 27, and 60 before that is known
     for (const text of ['a', 'b', 'c', 'd']) append(0, text.repeat(20));
     append(1, 'x');
     await turn();
-    expect(calls[0]?.batches.map((batch) => batch.records.length)).toEqual([2]); // partition 1 waits: the request is full
+    expect(calls[0]?.batches.map(({ batch }) => batch.count)).toEqual([2]); // partition 1 waits: the request is full
     await calls[0]!.answer(ok);
     expect(calls[1]?.batches.map((batch) => batch.partition)).toEqual([1, 0]);
   });
@@ -203,6 +205,37 @@ describe('ProducePump', () => {
     expect(isDrained).toBe(false);
     await calls[0]!.answer(ok);
     await drained;
+  });
+
+  it('takes a record whose headers are encoded already, and copies it', async () => {
+    const { pump, calls, turn, outcomes } = setUp([1]);
+    await pump.partitionCount('t');
+    const bytes = Buffer.from('value');
+    const settlement = { settled: () => { outcomes.push('told'); } };
+    pump.appendEncoded('t', 0, { headers: bytes, headersEnd: 0, headerCount: 0, keyStart: -1, keyEnd: -1, value: bytes, valueStart: 1, valueEnd: 4, timestampMs: 0 }, 10_000, settlement);
+    bytes.fill(0);
+    await turn();
+    expect(texts(calls[0]?.batches[0])).toEqual(['alu']);
+    await calls[0]!.answer(ok);
+    expect(outcomes).toEqual(['told']);
+  });
+
+  it('uses the memory of a batch again once it is stored, but not where it was sent more than once', async () => {
+    const { pump, calls, append, turn, advance } = setUp([1]);
+    await pump.partitionCount('t');
+    const memory = () => calls.at(-1)!.batches[0]!.batch.finish(() => 0).map(({ buffer }) => buffer);
+    const appendMuch = async () => { for (let n = 0; n < 20; n++) append(0, 'x'.repeat(2_000)); await turn(); };
+    await appendMuch();
+    await calls[0]!.answer({ fault: notLeader });
+    await advance(10);
+    const sentTwice = memory();
+    await calls[1]!.answer(ok);
+    await appendMuch();
+    const sentOnce = memory();
+    expect(sentTwice.some((buffer) => sentOnce.includes(buffer))).toBe(false);
+    await calls[2]!.answer(ok);
+    await appendMuch();
+    expect(sentOnce).toContain(memory()[0]);
   });
 
   it('keeps the order of each partition through any mix of failures', async () => {

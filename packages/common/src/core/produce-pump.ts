@@ -12,8 +12,13 @@
  *
  * How much may wait is the caller's to bound (ByteBudget): the pump itself refuses nothing but what is too late.
  */
+import { ChunkPool } from './chunk-pool.ts';
 import { describeError, Fault } from './fault.ts';
-import { batchBytes, recordBytes, type OutgoingRecord, type PartitionBatch, type ProduceResult, type TopicMetadata } from './kafka-record.ts';
+import type { OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata } from './kafka-record.ts';
+import { PartitionQueue, type Settlement, type WaitingBatch } from './partition-queue.ts';
+import { encodeRecord, type EncodedRecord } from './record-batch.ts';
+
+export type { Settlement } from './partition-queue.ts';
 
 /** The world as the pump needs it: Kafka through the port, and time. */
 export interface PumpIo {
@@ -38,35 +43,21 @@ export interface PumpLimits {
   readonly metadataMaxAgeMs: number;
 }
 
-/** Called once per record: with nothing when Kafka has acknowledged it, with the reason when it will not be stored. May append. */
-export type Settle = (fault?: Fault) => void;
-
-interface Entry {
-  readonly record: OutgoingRecord;
-  readonly bytes: number;
-  readonly deadline: number;
-  readonly settle: Settle;
-}
-
-interface PartitionQueue {
+interface PartitionState {
   readonly topic: TopicState;
   readonly partition: number;
+  readonly queue: PartitionQueue;
   leader: number;
-  /** Entries from `head` on are waiting, oldest first; those before it are gone. */
-  entries: Entry[];
-  head: number;
   inFlight: boolean;
-  /** Whether a broker's next round will look at this queue, or a timer will see to it. */
+  /** Whether a broker's next round will look at this partition, or a timer will see to it. */
   scheduled: boolean;
   failures: number;
-  /** After "batch too large": how many records the next batch may have. */
-  maxRecords: number;
 }
 
 interface TopicState {
   readonly name: string;
   batchBytes: number;
-  partitions: PartitionQueue[];
+  partitions: PartitionState[];
   metadataAt: number;
   refreshing: Promise<void> | undefined;
   /** Counts rounds that carried something of this topic: what sticky partitioning follows. */
@@ -75,7 +66,7 @@ interface TopicState {
 
 interface BrokerState {
   readonly id: number;
-  ready: PartitionQueue[];
+  ready: PartitionState[];
   inFlight: boolean;
   deferred: boolean;
 }
@@ -88,6 +79,7 @@ const metadataMinAgeMs = 100;
 export class ProducePump {
   readonly #io: PumpIo;
   readonly #limits: PumpLimits;
+  readonly #pool = new ChunkPool();
   readonly #topics = new Map<string, TopicState>();
   readonly #brokers = new Map<number, BrokerState>();
   #pending = 0;
@@ -133,7 +125,7 @@ export class ProducePump {
   /** Partitions that have a leader, for events that may go anywhere. Empty while nothing is known. */
   ledPartitions(topic: string): readonly number[] {
     const state = this.#topics.get(topic);
-    return state === undefined ? [] : state.partitions.filter((queue) => queue.leader >= 0).map((queue) => queue.partition);
+    return state === undefined ? [] : state.partitions.filter(({ leader }) => leader >= 0).map(({ partition }) => partition);
   }
 
   /** The topic's `max.message.bytes`: no batch of several records will be longer. */
@@ -142,17 +134,23 @@ export class ProducePump {
   }
 
   /**
-   * Queues one record behind all others of its partition.
+   * Queues one record behind all others of its partition. The bytes of its value stay as they are until it is settled.
    *
    * @param partition below `partitionCount(topic)`, which has been awaited before
    * @param deadline  on the pump's clock; past it the record is settled with DEADLINE_EXCEEDED, unless it is in flight
    */
-  append(topic: string, partition: number, record: OutgoingRecord, deadline: number, settle: Settle): void {
-    const queue = this.#topic(topic).partitions[partition];
-    if (queue === undefined) throw new RangeError(`topic ${topic} has no partition ${partition}`);
+  append(topic: string, partition: number, record: OutgoingRecord, deadline: number, settlement: Settlement): void {
+    this.appendEncoded(topic, partition, encodeRecord(record), deadline, settlement);
+  }
+
+  /** As `append`, for a record whose headers are bytes already. */
+  appendEncoded(topic: string, partition: number, record: EncodedRecord, deadline: number, settlement: Settlement): void {
+    const { partitions, batchBytes } = this.#topic(topic);
+    const state = partitions[partition];
+    if (state === undefined) throw new RangeError(`topic ${topic} has no partition ${partition}`);
+    state.queue.append(record, deadline, settlement, batchBytes);
     this.#pending++;
-    queue.entries.push({ record, bytes: recordBytes(record), deadline, settle });
-    if (!queue.inFlight && !queue.scheduled) this.#schedule(queue);
+    if (!state.inFlight && !state.scheduled) this.#schedule(state);
     this.#sweepLater();
   }
 
@@ -164,7 +162,7 @@ export class ProducePump {
   /** Settles everything that waits with the given fault; what is in flight settles with its own result. */
   abandon(fault: Fault): void {
     for (const topic of this.#topics.values()) {
-      for (const queue of topic.partitions) this.#settle(takeWaiting(queue), fault);
+      for (const { queue } of topic.partitions) this.#settle(queue.takeAll(), fault);
     }
   }
 
@@ -197,29 +195,28 @@ export class ProducePump {
   #applyLeaders(topic: TopicState, { leaders }: TopicMetadata): void {
     topic.metadataAt = this.#io.now();
     leaders.forEach((leader, partition) => {
-      const queue = topic.partitions[partition];
-      if (queue === undefined) {
-        topic.partitions.push({ topic, partition, leader, entries: [], head: 0, inFlight: false, scheduled: false, failures: 0, maxRecords: Infinity });
-      } else queue.leader = leader;
+      const state = topic.partitions[partition];
+      if (state !== undefined) state.leader = leader;
+      else topic.partitions.push({ topic, partition, queue: new PartitionQueue(this.#pool), leader, inFlight: false, scheduled: false, failures: 0 });
     });
   }
 
   // --- rounds ------------------------------------------------------------------------------------------------------
 
-  #schedule(queue: PartitionQueue): void {
-    queue.scheduled = true;
-    if (queue.leader < 0) {
-      this.#reconsider(queue);
+  #schedule(state: PartitionState): void {
+    state.scheduled = true;
+    if (state.leader < 0) {
+      this.#reconsider(state);
       return;
     }
-    const broker = this.#broker(queue.leader);
-    broker.ready.push(queue);
+    const broker = this.#broker(state.leader);
+    broker.ready.push(state);
     this.#startSoon(broker);
   }
 
   /** After settling, which may have appended to the queue, and then has scheduled it. */
-  #scheduleWaiting(queue: PartitionQueue): void {
-    if (queue.head < queue.entries.length && !queue.scheduled) this.#schedule(queue);
+  #scheduleWaiting(state: PartitionState): void {
+    if (!state.queue.isEmpty && !state.scheduled) this.#schedule(state);
   }
 
   #broker(id: number): BrokerState {
@@ -242,29 +239,30 @@ export class ProducePump {
 
   #startRound(broker: BrokerState): void {
     if (broker.inFlight || broker.ready.length === 0) return;
-    const queues: PartitionQueue[] = [];
-    const sent: (readonly Entry[])[] = [];
+    const states: PartitionState[] = [];
+    const sent: WaitingBatch[] = [];
     const batches: PartitionBatch[] = [];
-    const left: PartitionQueue[] = [];
+    const left: PartitionState[] = [];
     const now = this.#io.now();
     let requestBytes = 0;
-    for (const queue of broker.ready) {
-      this.#expire(queue, now);
-      if (queue.head === queue.entries.length) {
-        queue.scheduled = false;
-      } else if (queue.leader !== broker.id) {
-        this.#schedule(queue); // its leader moved since
+    for (const state of broker.ready) {
+      this.#expire(state, now);
+      if (state.queue.isEmpty) {
+        state.scheduled = false;
+      } else if (state.leader !== broker.id) {
+        this.#schedule(state); // its leader moved since
       } else if (requestBytes >= this.#limits.requestBytes) {
-        left.push(queue);
+        left.push(state);
       } else {
-        const entries = takeBatch(queue);
-        for (const entry of entries) requestBytes += entry.bytes;
-        queue.inFlight = true;
-        queue.scheduled = false;
-        queue.topic.rounds++;
-        queues.push(queue);
-        sent.push(entries);
-        batches.push({ topic: queue.topic.name, partition: queue.partition, records: entries.map((entry) => entry.record) });
+        const batch = state.queue.take(state.topic.batchBytes)!;
+        batch.attempts++;
+        requestBytes += batch.records.bytes;
+        state.inFlight = true;
+        state.scheduled = false;
+        state.topic.rounds++;
+        states.push(state);
+        sent.push(batch);
+        batches.push({ topic: state.topic.name, partition: state.partition, batch: batch.records });
       }
     }
     broker.ready = left; // first in the next round
@@ -272,80 +270,80 @@ export class ProducePump {
     broker.inFlight = true;
     this.#requests++;
     void this.#io.produce(broker.id, batches).then(
-      (results) => this.#finishRound(broker, queues, sent, results),
+      (results) => this.#finishRound(broker, states, sent, results),
       (error: unknown) => {
         // A bug in the adapter must cost these records a retry, not the process.
         const fault = new Fault('KAFKA_PROTOCOL', `produce: ${describeError(error)}`, { retriable: true, cause: error });
-        this.#finishRound(broker, queues, sent, sent.map(() => ({ fault })));
+        this.#finishRound(broker, states, sent, sent.map(() => ({ fault })));
       },
     );
   }
 
-  #finishRound(broker: BrokerState, queues: readonly PartitionQueue[], sent: readonly (readonly Entry[])[], results: readonly ProduceResult[]): void {
+  #finishRound(broker: BrokerState, states: readonly PartitionState[], sent: readonly WaitingBatch[], results: readonly ProduceResult[]): void {
     broker.inFlight = false;
-    queues.forEach((queue, index) => {
-      const entries = sent[index] ?? [];
+    states.forEach((state, index) => {
+      const batch = sent[index]!;
       const result = results[index] ?? { fault: new Fault('KAFKA_PROTOCOL', 'no result for the partition', { retriable: true }) };
-      queue.inFlight = false;
-      if ('fault' in result) this.#onFailure(queue, entries, result.fault);
-      else {
-        queue.failures = 0;
-        queue.maxRecords = Infinity;
-        this.#settle(entries);
-        this.#scheduleWaiting(queue);
-      }
+      state.inFlight = false;
+      if ('fault' in result) this.#onFailure(state, batch, result.fault);
+      else this.#onStored(state, batch);
     });
     if (broker.ready.length > 0) this.#startSoon(broker);
   }
 
-  #onFailure(queue: PartitionQueue, entries: readonly Entry[], fault: Fault): void {
-    if (fault.code === 'RECORD_TOO_LARGE' && entries.length > 1) {
+  #onStored(state: PartitionState, batch: WaitingBatch): void {
+    state.failures = 0;
+    state.queue.liftMaxRecords();
+    // Of a batch that was sent before nobody knows whether a request that was given up still holds on to its bytes.
+    if (batch.attempts === 1) batch.records.recycle();
+    this.#settle(batch.settlements);
+    this.#scheduleWaiting(state);
+  }
+
+  #onFailure(state: PartitionState, batch: WaitingBatch, fault: Fault): void {
+    if (fault.code === 'RECORD_TOO_LARGE' && batch.records.count > 1) {
       // Smaller batches of the same records, in the same order, find the one that is too large.
-      putBack(queue, entries);
-      queue.maxRecords = Math.ceil(entries.length / 2);
-      this.#schedule(queue);
+      state.queue.putBack(batch);
+      state.queue.limitRecords(Math.ceil(batch.records.count / 2));
+      this.#schedule(state);
       return;
     }
     if (!fault.retriable) {
-      queue.maxRecords = Infinity;
-      this.#settle(entries, fault);
-      this.#scheduleWaiting(queue);
+      state.queue.liftMaxRecords();
+      this.#settle(batch.settlements, fault);
+      this.#scheduleWaiting(state);
       return;
     }
     this.#retries++;
-    queue.failures++;
-    queue.scheduled = true; // before anything is settled, which may append
-    putBack(queue, entries);
-    this.#expire(queue, this.#io.now(), fault);
-    this.#reconsider(queue);
+    state.failures++;
+    state.scheduled = true; // before anything is settled, which may append
+    state.queue.putBack(batch);
+    this.#expire(state, this.#io.now(), fault);
+    this.#reconsider(state);
   }
 
   /** Asks who leads the partition now, waits a little, and lets the queue take part in rounds again. */
-  #reconsider(queue: PartitionQueue): void {
+  #reconsider(state: PartitionState): void {
     const { first, last } = this.#limits.retryDelayMs;
-    const delayMs = Math.min(last, first * 2 ** Math.min(20, Math.max(0, queue.failures - 1)));
-    if (this.#io.now() - queue.topic.metadataAt >= metadataMinAgeMs) this.#refreshSoon(queue.topic);
+    const delayMs = Math.min(last, first * 2 ** Math.min(20, Math.max(0, state.failures - 1)));
+    if (this.#io.now() - state.topic.metadataAt >= metadataMinAgeMs) this.#refreshSoon(state.topic);
     this.#io.after(delayMs, () => {
-      this.#expire(queue, this.#io.now());
-      if (queue.head === queue.entries.length) queue.scheduled = false;
-      else if (queue.leader < 0) {
-        queue.failures++;
-        this.#reconsider(queue);
-      } else this.#schedule(queue);
+      this.#expire(state, this.#io.now());
+      if (state.queue.isEmpty) state.scheduled = false;
+      else if (state.leader < 0) {
+        state.failures++;
+        this.#reconsider(state);
+      } else this.#schedule(state);
     });
   }
 
   // --- deadlines and settling --------------------------------------------------------------------------------------
 
-  #expire(queue: PartitionQueue, now: number, cause?: Fault): void {
-    while (queue.head < queue.entries.length) {
-      const entry = queue.entries[queue.head]!;
-      if (entry.deadline > now) return;
-      queue.head++;
-      const where = `topic ${queue.topic.name}, partition ${queue.partition}`;
-      this.#settle([entry], new Fault('DEADLINE_EXCEEDED', `${where}: Kafka has not acknowledged the event in time`, { retriable: true, cause }));
-    }
-    compact(queue);
+  #expire(state: PartitionState, now: number, cause?: Fault): void {
+    const expired = state.queue.takeExpired(now);
+    if (expired.length === 0) return;
+    const where = `topic ${state.topic.name}, partition ${state.partition}`;
+    this.#settle(expired, new Fault('DEADLINE_EXCEEDED', `${where}: Kafka has not acknowledged the event in time`, { retriable: true, cause }));
   }
 
   #sweepLater(): void {
@@ -354,56 +352,18 @@ export class ProducePump {
     this.#io.after(expirySweepMs, () => {
       this.#sweeping = false;
       const now = this.#io.now();
-      for (const topic of this.#topics.values()) for (const queue of topic.partitions) this.#expire(queue, now);
+      for (const topic of this.#topics.values()) for (const state of topic.partitions) this.#expire(state, now);
       if (this.#pending > 0) this.#sweepLater();
     });
   }
 
-  #settle(entries: readonly Entry[], fault?: Fault): void {
-    this.#pending -= entries.length;
-    for (const entry of entries) entry.settle(fault);
+  #settle(settlements: readonly Settlement[], fault?: Fault): void {
+    this.#pending -= settlements.length;
+    for (const settlement of settlements) settlement.settled(fault);
     if (this.#pending === 0 && this.#idleWaiters.length > 0) {
       const waiters = this.#idleWaiters;
       this.#idleWaiters = [];
       for (const resume of waiters) resume();
     }
-  }
-}
-
-function takeBatch(queue: PartitionQueue): readonly Entry[] {
-  const { entries, head } = queue;
-  let end = head;
-  let bytes = 0;
-  while (end < entries.length && end - head < queue.maxRecords) {
-    bytes += entries[end]!.bytes;
-    if (end > head && batchBytes(bytes) > queue.topic.batchBytes) break;
-    end++;
-  }
-  const taken = entries.slice(head, end);
-  queue.head = end;
-  compact(queue);
-  return taken;
-}
-
-function takeWaiting(queue: PartitionQueue): readonly Entry[] {
-  const waiting = queue.entries.slice(queue.head);
-  queue.entries = [];
-  queue.head = 0;
-  return waiting;
-}
-
-function putBack(queue: PartitionQueue, entries: readonly Entry[]): void {
-  queue.entries = [...entries, ...queue.entries.slice(queue.head)];
-  queue.head = 0;
-}
-
-/** Lets go of what was taken; in steps, so that a long queue is not copied for each batch. */
-function compact(queue: PartitionQueue): void {
-  if (queue.head === queue.entries.length) {
-    queue.entries = [];
-    queue.head = 0;
-  } else if (queue.head > 1024 && queue.head * 2 > queue.entries.length) {
-    queue.entries = queue.entries.slice(queue.head);
-    queue.head = 0;
   }
 }

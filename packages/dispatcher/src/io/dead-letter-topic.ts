@@ -214,7 +214,7 @@ export class DeadLetterWriter {
    */
   append(topic: string, partition: number, record: OutgoingRecord): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#pump.append(topic, partition, record, performance.now() + appendTimeoutMs, (fault) => (fault === undefined ? resolve() : reject(fault)));
+      this.#pump.append(topic, partition, record, performance.now() + appendTimeoutMs, { settled: (fault) => (fault === undefined ? resolve() : reject(fault)) });
     });
   }
 

@@ -17,6 +17,7 @@ import kafkajs from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { Fault } from '../../core/fault.ts';
 import { ProducePump } from '../../core/produce-pump.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import type { Logger } from '../logger.ts';
 import { parseBroker } from './broker-address.ts';
 import { createKafkaClient, type ConsumerClient } from './client.ts';
@@ -101,7 +102,7 @@ class Load {
   #appendNext(): void {
     if (!this.#isOn) return;
     const record = { key: null, value: Buffer.from('load'), headers: [], timestampMs: Date.now() };
-    this.#pump.append(this.#topic, this.#appended++ % this.#partitions, record, Infinity, () => this.#appendLater());
+    this.#pump.append(this.#topic, this.#appended++ % this.#partitions, record, Infinity, { settled: () => this.#appendLater() });
   }
 
   #appendLater(): void {
@@ -137,7 +138,7 @@ async function produceTexts(client: KafkaClient, topic: string, partition: numbe
   const producer = client.createProducer();
   const { leaders } = await producer.topicMetadata(topic);
   const records = values.map((value) => ({ key: null, value: Buffer.from(value), headers: [], timestampMs: Date.now() }));
-  await waitFor('records to be stored', async () => 'baseOffset' in (await producer.produce(leaders[partition]!, [{ topic, partition, records }]))[0]!, { timeoutMs: factTimeoutMs });
+  await waitFor('records to be stored', async () => 'baseOffset' in (await producer.produce(leaders[partition]!, [{ topic, partition, batch: RecordBatch.of(records) }]))[0]!, { timeoutMs: factTimeoutMs });
   await producer.close();
 }
 

@@ -4,10 +4,12 @@
 import { performance } from 'node:perf_hooks';
 import kafkajs, { type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
-import type { OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import { crc32c } from './crc32c.ts';
 import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
 import { createClient, endClient, innerRetries, Sockets, withAdmin, within } from './kafkajs-client.ts';
 import type { ConnectionSource, KafkaConnection, Producer } from './port.ts';
+import { readBatches } from './record-batches.ts';
 
 const { Partitioners } = kafkajs;
 
@@ -63,7 +65,7 @@ class KafkajsProducer implements Producer {
   }
 
   async #send(batch: PartitionBatch): Promise<ProduceResult> {
-    const { topic, partition, records } = batch;
+    const { topic, partition } = batch;
     const doing = `produce to ${topic}/${partition}`;
     if (this.#isClosed) return { fault: new Fault('CLOSED', 'the producer is closed', { retriable: false }) };
     let generation: ProducerGeneration;
@@ -75,7 +77,7 @@ class KafkajsProducer implements Producer {
     generation.inFlight++;
     try {
       await generation.ready;
-      const answers = await generation.producer.send({ topic, acks: -1, timeout: generation.of.requestTimeoutMs, messages: records.map((record) => toMessage(record, partition)) });
+      const answers = await generation.producer.send({ topic, acks: -1, timeout: generation.of.requestTimeoutMs, messages: messagesOf(batch) });
       const result = resultOf(batch, answers, doing);
       if ('baseOffset' in result) this.#lastSuccess = performance.now();
       return result;
@@ -139,10 +141,17 @@ export function resultOf({ topic, partition }: PartitionBatch, answers: readonly
   return { fault: new Fault('KAFKA_PROTOCOL', `${doing}: missing in the response`, { retriable: true }) };
 }
 
-function toMessage(record: OutgoingRecord, partition: number) {
+/** kafkajs encodes messages by itself, so they are taken out of the batch again. */
+function messagesOf({ partition, batch }: PartitionBatch) {
+  const { records, error } = readBatches(Buffer.concat(batch.finish(crc32c)), 0n, []);
+  if (error !== undefined) throw new Error('a batch of ours cannot be read', { cause: error });
+  return records.map((record) => toMessage(record, partition));
+}
+
+function toMessage(record: IncomingRecord, partition: number) {
   // Without a prototype, because senders choose the names: "constructor" is one like any other. What an object cannot
   // keep is the place of a repeated name (rule P7): its values stay in order, and come where the first one was.
-  const headers = Object.create(null) as Record<string, string | Buffer | (string | Buffer)[]>;
+  const headers = Object.create(null) as Record<string, Buffer | Buffer[]>;
   for (const [name, value] of record.headers) {
     const earlier = headers[name];
     if (earlier === undefined) headers[name] = value;

@@ -2,47 +2,21 @@
  * The producer on @platformatic/kafka's protocol layer: one produce request per broker, with every partition in it.
  *
  * Its own Producer class is not used: it retries inside, by partition groups of its own choosing, which reorders
- * (docs/adr/0004). Connections, authentication, encoding and response parsing are the library's.
+ * (docs/adr/0004), nor its encoder (produce-api.ts). Connections, authentication and response parsing are the library's.
  */
-import {
-  apiVersionsV3,
-  metadataV12,
-  produceV10,
-  produceV11,
-  produceV3,
-  produceV7,
-  produceV8,
-  produceV9,
-  type Connection,
-  type MessageRecord,
-} from '@platformatic/kafka';
+import { apiVersionsV3, metadataV12, type Connection } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
 import type { PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
 import { BrokerConnections } from './broker-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';
 import type { ConnectionSource, KafkaConnection, Producer } from './port.ts';
+import { produceApiKey, produceVersions, type ProduceApi, type ProduceResponse } from './produce-api.ts';
 
-/** Acks of all in-sync replicas. The library's own default is the leader only (rule P11). */
-const acksAll = -1;
-const produceApiKey = 0;
-/** Produce versions that change something for us; the newest one that both sides know is used. */
-const produceVersions = [
-  { version: 11, api: produceV11 },
-  { version: 10, api: produceV10 },
-  { version: 9, api: produceV9 },
-  { version: 8, api: produceV8 },
-  { version: 7, api: produceV7 },
-  { version: 3, api: produceV3 },
-] as const;
-type ProduceApi = (typeof produceVersions)[number]['api'];
-type ProduceResponse = produceV11.ProduceResponse;
 type MetadataResponse = metadataV12.MetadataResponse;
 
 /** A metadata answer is small; a broker that needs longer is asked another time, and another broker now. */
 const metadataTimeoutMs = 3_000;
-/** Header names repeat for ever; their bytes are kept, but senders choose them, so not without end. */
-const cachedHeaderNames = 512;
 
 export function createPlatformaticProducer(source: ConnectionSource): Producer {
   return new PlatformaticProducer(source);
@@ -53,7 +27,6 @@ class PlatformaticProducer implements Producer {
   readonly #produceConnections: BrokerConnections;
   readonly #metadataConnections: BrokerConnections;
   readonly #apis = new WeakMap<Connection, Promise<ProduceApi>>();
-  readonly #headerNames = new Map<string, Buffer>();
   #brokers = new Map<number, BrokerAddress>();
   /** The settings that `#brokers` were found by. */
   #options: KafkaConnection | undefined;
@@ -116,10 +89,10 @@ class PlatformaticProducer implements Producer {
       if (broker === undefined) throw new Fault('KAFKA_UNAVAILABLE', `${doing}: it is not in the cluster's metadata`, { retriable: true });
       const { requestTimeoutMs } = this.#source();
       const response = await this.#produceConnections.use(broker, async (connection) => {
-        const { api } = await this.#produceApi(connection);
-        return api.async(connection, acksAll, requestTimeoutMs, this.#messages(batches), { compression: 'none', producerId: -1n });
+        const api = await this.#produceApi(connection);
+        return api.async(connection, requestTimeoutMs, batches);
       });
-      return resultsOf(batches, response as ProduceResponse, doing);
+      return resultsOf(batches, response, doing);
     } catch (error) {
       // One partition that failed makes the library reject; the response inside still tells each partition's own result.
       const response = (error as { readonly response?: ProduceResponse }).response;
@@ -137,38 +110,6 @@ class PlatformaticProducer implements Producer {
       this.#apis.set(connection, api);
     }
     return api;
-  }
-
-  #messages(batches: readonly PartitionBatch[]): MessageRecord[] {
-    const messages: MessageRecord[] = [];
-    for (const { topic, partition, records } of batches) {
-      for (const record of records) {
-        const headers = new Map<Buffer, Buffer>();
-        // A new Buffer per name would be a new key per header, so names may repeat within a record as well.
-        for (const [name, value] of record.headers) {
-          const key = this.#headerName(name);
-          headers.set(headers.has(key) ? Buffer.from(key) : key, typeof value === 'string' ? Buffer.from(value) : value);
-        }
-        messages.push({
-          topic,
-          partition,
-          key: record.key,
-          value: record.value,
-          headers,
-          timestamp: BigInt(record.timestampMs),
-        } as MessageRecord); // the encoder writes null keys and values as the protocol has them; its type does not say so
-      }
-    }
-    return messages;
-  }
-
-  #headerName(name: string): Buffer {
-    let bytes = this.#headerNames.get(name);
-    if (bytes === undefined) {
-      bytes = Buffer.from(name);
-      if (this.#headerNames.size < cachedHeaderNames) this.#headerNames.set(name, bytes);
-    }
-    return bytes;
   }
 
   close(): Promise<void> {
@@ -191,7 +132,7 @@ async function chooseProduceApi(connection: Connection): Promise<ProduceApi> {
   const range = apiKeys.find((entry) => entry.apiKey === produceApiKey);
   const chosen = produceVersions.find(({ version }) => range !== undefined && version >= range.minVersion && version <= range.maxVersion);
   if (chosen === undefined) throw new Fault('KAFKA_REFUSED', 'the broker speaks no produce version of ours', { retriable: false });
-  return chosen.api;
+  return chosen;
 }
 
 /** What the response says of each batch (rule P4). */

@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Fault } from '../../core/fault.ts';
 import type { OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
 import { ProducePump, type PumpIo } from '../../core/produce-pump.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import { parseBroker } from './broker-address.ts';
 import { createKafkaClient, type ConsumerClient, type ProducerClient } from './client.ts';
 import { resultOf } from './kafkajs-producer.ts';
@@ -100,7 +101,7 @@ function createPump(producer: Pick<Producer, 'topicMetadata' | 'produce'>): Prod
 
 /** Resolves with nothing once the record is stored, else with why not. */
 function append(pump: ProducePump, topic: string, partition: number, wanted: OutgoingRecord, timeoutMs = factTimeoutMs): Promise<Fault | undefined> {
-  return new Promise((resolve) => pump.append(topic, partition, wanted, performance.now() + timeoutMs, resolve));
+  return new Promise((resolve) => pump.append(topic, partition, wanted, performance.now() + timeoutMs, { settled: resolve }));
 }
 
 function texts(records: readonly { readonly value: Buffer | null }[] | undefined): string[] {
@@ -144,7 +145,7 @@ describe.each(producerClients)('the %s producer', (name) => {
   it('P2 a batch that fails takes no other batch of the request with it', async () => {
     const topic = await createTopic(2, { 'max.message.bytes': '1000' });
     const { leaders } = await producer.topicMetadata(topic);
-    const batch = (partition: number, value: string): PartitionBatch => ({ topic, partition, records: [record(value)] });
+    const batch = (partition: number, value: string): PartitionBatch => ({ topic, partition, batch: RecordBatch.of([record(value)]) });
     const before = proxy.produceRequests.length;
     const results = await producer.produce(leaders[0]!, [batch(0, 'first'), batch(1, 'large'.repeat(1000)), batch(7, 'nowhere')]);
     expect(results).toMatchObject([{ baseOffset: 0n }, { fault: { code: 'RECORD_TOO_LARGE', retriable: false } }, { fault: { retriable: true } }]);
@@ -176,9 +177,11 @@ describe.each(producerClients)('the %s producer', (name) => {
     const appendNext = (): void => {
       if (appended === 3_000) return;
       const number = appended++;
-      pump.append(topic, number % 2, record(String(number)), Infinity, (fault) => {
-        expect(fault).toBeUndefined();
-        appendNext();
+      pump.append(topic, number % 2, record(String(number)), Infinity, {
+        settled: (fault) => {
+          expect(fault).toBeUndefined();
+          appendNext();
+        },
       });
     };
     for (let started = 0; started < 500; started++) appendNext();
@@ -239,7 +242,7 @@ describe.each(producerClients)('the %s producer', (name) => {
       record('', { key: Buffer.alloc(0), timestampMs: Date.now() - 86_400_000 }),
       record('no key'),
     ];
-    expect(await producer.produce(leaders[0]!, [{ topic, partition: 0, records }])).toEqual([{ baseOffset: 0n }]);
+    expect(await producer.produce(leaders[0]!, [{ topic, partition: 0, batch: RecordBatch.of(records) }])).toEqual([{ baseOffset: 0n }]);
     const [stored] = await readTopic(cluster.bootstrap, topic);
     expect(stored?.map(({ key, value, timestampMs }) => ({ key, value, timestampMs }))).toEqual(records.map(({ key, value, timestampMs }) => ({ key, value, timestampMs })));
     expect(headerTexts(stored?.[0])).toEqual(headers.map(([header, value]) => [header, Buffer.from(value).toString('latin1')]));
@@ -265,7 +268,7 @@ describe.each(producerClients)('the %s producer', (name) => {
     const topic = await createTopic(1);
     proxy.freeze();
     const impatient = createKafkaClient(connection({ requestTimeoutMs: 500, connectTimeoutMs: 500 }), name).createProducer();
-    const batch: PartitionBatch = { topic, partition: 0, records: [record('first')] };
+    const batch: PartitionBatch = { topic, partition: 0, batch: RecordBatch.of([record('first')]) };
     await expect(impatient.ping()).rejects.toMatchObject({ retriable: true });
     await expect(impatient.topicMetadata(topic)).rejects.toMatchObject({ retriable: true });
     expect(await impatient.produce(1, [batch])).toMatchObject([{ fault: { retriable: true } }]);
@@ -280,7 +283,7 @@ describe.each(producerClients)('the %s producer', (name) => {
     const topic = await createTopic(1);
     const before = proxy.produceRequests.length;
     const { leaders } = await producer.topicMetadata(topic);
-    for (const value of ['a', 'b']) await producer.produce(leaders[0]!, [{ topic, partition: 0, records: [record(value)] }]);
+    for (const value of ['a', 'b']) await producer.produce(leaders[0]!, [{ topic, partition: 0, batch: RecordBatch.of([record(value)]) }]);
     expect(proxy.produceRequests.slice(before)).toEqual([{ acks: -1, partitions: [`${topic}/0`] }, { acks: -1, partitions: [`${topic}/0`] }]);
   });
 
@@ -296,14 +299,14 @@ describe.each(producerClients)('the %s producer', (name) => {
 
   it('says that a topic is missing, which it may not be for long', async () => {
     await expect(producer.topicMetadata('missing')).rejects.toMatchObject({ code: 'TOPIC_MISSING', retriable: true });
-    expect(await producer.produce(1, [{ topic: 'missing', partition: 0, records: [record('lost')] }])).toMatchObject([{ fault: { retriable: true } }]);
+    expect(await producer.produce(1, [{ topic: 'missing', partition: 0, batch: RecordBatch.of([record('lost')]) }])).toMatchObject([{ fault: { retriable: true } }]);
   });
 
   it('closes its connections and takes nothing more', async () => {
     const topic = await createTopic(1);
     await waitFor('other connections to end', () => proxy.connections() === 0, { timeoutMs: factTimeoutMs });
     const { leaders } = await producer.topicMetadata(topic);
-    const batch: PartitionBatch = { topic, partition: 0, records: [record('last')] };
+    const batch: PartitionBatch = { topic, partition: 0, batch: RecordBatch.of([record('last')]) };
     await producer.produce(leaders[0]!, [batch]);
     expect(proxy.connections()).toBeGreaterThan(0);
     await producer.close();
@@ -313,7 +316,7 @@ describe.each(producerClients)('the %s producer', (name) => {
 });
 
 describe('P4 only an entry of the very partition, without an error, is an acknowledgement', () => {
-  const batch = (partition: number): PartitionBatch => ({ topic: 'orders', partition, records: [] });
+  const batch = (partition: number): PartitionBatch => ({ topic: 'orders', partition, batch: RecordBatch.of([]) });
   const missing = { fault: { code: 'KAFKA_PROTOCOL', retriable: true } };
   const moved = { fault: { code: 'KAFKA_UNAVAILABLE', retriable: true } };
   const tooLarge = { fault: { code: 'RECORD_TOO_LARGE', retriable: false } };
@@ -478,7 +481,7 @@ describe.each(consumerClients)('the %s group member', (name) => {
     let produced = 0;
     let isLoading = true;
     const appendNext = (): void => {
-      if (isLoading) pump.append(topic, produced++ % 6, record('load'), Infinity, () => setImmediate(appendNext));
+      if (isLoading) pump.append(topic, produced++ % 6, record('load'), Infinity, { settled: () => setImmediate(appendNext) });
     };
     for (let started = 0; started < 12; started++) appendNext();
 
@@ -943,7 +946,7 @@ describe('the admin', () => {
     const { leaders } = await producer.topicMetadata(topic);
     const store = async (partition: number, ...timestamps: readonly number[]): Promise<void> => {
       const records = timestamps.map((timestampMs) => record(String(timestampMs), { timestampMs }));
-      expect(await producer.produce(leaders[partition]!, [{ topic, partition, records }])).toEqual([{ baseOffset: 0n }]);
+      expect(await producer.produce(leaders[partition]!, [{ topic, partition, batch: RecordBatch.of(records) }])).toEqual([{ baseOffset: 0n }]);
     };
     const time = Date.now() - 60_000;
     await store(0, time - 2, time - 1, time, time + 1);

@@ -23,7 +23,8 @@ export interface Producer {
    * Stores batches whose partitions all have the given broker as leader, with acks=all.
    *
    * Never rejects: each batch has its own result, in the order given. A success means that the response named that
-   * very partition without an error. The caller keeps to one call in flight per partition.
+   * very partition without an error. The caller keeps to one call in flight per partition, and leaves the batches as
+   * they are until it has the results.
    */
   produce(leader: number, batches: readonly PartitionBatch[]): Promise<readonly ProduceResult[]>;
   close(): Promise<void>;

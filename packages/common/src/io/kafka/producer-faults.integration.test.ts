@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Fault } from '../../core/fault.ts';
 import type { OutgoingRecord } from '../../core/kafka-record.ts';
 import { ProducePump } from '../../core/produce-pump.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import { createKafkaClient, type ProducerClient } from './client.ts';
 import { ClusterObserver } from './cluster-observer.ts';
 import type { KafkaClient, KafkaConnection, Producer } from './port.ts';
@@ -116,7 +117,7 @@ describe('while a broker is down', () => {
     const { leaders } = await producer.topicMetadata(strictTopic);
     // A new client may find the stopped broker first; whatever it finds, nothing is acknowledged until the leader has said why.
     const told = await waitFor('the leader to refuse', async () => {
-      const [result] = await producer.produce(leaders[0]!, [{ topic: strictTopic, partition: 0, records: [record('refused', 'key')] }]);
+      const [result] = await producer.produce(leaders[0]!, [{ topic: strictTopic, partition: 0, batch: RecordBatch.of([record('refused', 'key')]) }]);
       expect(result).toMatchObject({ fault: { retriable: true } });
       return result !== undefined && 'fault' in result && result.fault.message.includes('NOT_ENOUGH_REPLICAS') && result.fault;
     }, { timeoutMs: factTimeoutMs });
@@ -131,7 +132,7 @@ describe('while a broker is down', () => {
         const pump = createPump(producer);
         await pump.partitionCount(strictTopic);
         const outcome = new Promise<Fault | undefined>((resolve) => {
-          pump.append(strictTopic, 0, record(clients[index]!, 'key'), performance.now() + 2 * factTimeoutMs, resolve);
+          pump.append(strictTopic, 0, record(clients[index]!, 'key'), performance.now() + 2 * factTimeoutMs, { settled: resolve });
         });
         await waitFor('the event to be refused once', () => pump.counters.retries > 0, { timeoutMs: factTimeoutMs });
         return { outcome };
@@ -214,13 +215,15 @@ class Load {
     const key = `key-${this.#events++ % 997}`;
     const partition = (murmur2(key) & 0x7fffffff) % partitionCount;
     const value = `${partition}:${this.#appended[partition]!++}`;
-    this.#pump.append(this.#topic, partition, record(value, key), performance.now() + 2 * factTimeoutMs, (fault) => {
-      const now = performance.now();
-      this.#longestPauseMs = Math.max(this.#longestPauseMs, now - this.#lastSettledAt);
-      this.#lastSettledAt = now;
-      if (fault === undefined) this.#acknowledged.add(value);
-      else this.#faults.push(fault);
-      if (!this.#isStopping) this.#appendNext();
+    this.#pump.append(this.#topic, partition, record(value, key), performance.now() + 2 * factTimeoutMs, {
+      settled: (fault) => {
+        const now = performance.now();
+        this.#longestPauseMs = Math.max(this.#longestPauseMs, now - this.#lastSettledAt);
+        this.#lastSettledAt = now;
+        if (fault === undefined) this.#acknowledged.add(value);
+        else this.#faults.push(fault);
+        if (!this.#isStopping) this.#appendNext();
+      },
     });
   }
 

@@ -11,6 +11,7 @@ import { startSecuredKafka, waitFor, type SecuredKafka } from '@knative-kafka/lo
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../core/fault.ts';
 import type { KafkaAccess, SaslCredentials } from '../../core/kafka-secret.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { parseBroker } from './broker-address.ts';
 import { createKafkaClient } from './client.ts';
@@ -131,7 +132,7 @@ class Flow {
       await tick;
       const value = `event ${++this.#sent}`;
       const result = await this.#producer.topicMetadata(this.#topic).then(
-        async ({ leaders }) => (await this.#producer.produce(leaders[0]!, [{ topic: this.#topic, partition: 0, records: [{ key: null, value: Buffer.from(value), headers: [], timestampMs: Date.now() }] }]))[0]!,
+        async ({ leaders }) => (await this.#producer.produce(leaders[0]!, [{ topic: this.#topic, partition: 0, batch: RecordBatch.of([{ key: null, value: Buffer.from(value), headers: [], timestampMs: Date.now() }]) }]))[0]!,
         (fault: unknown) => ({ fault: fault as Fault }),
       );
       if ('baseOffset' in result) this.acknowledged.add(value);

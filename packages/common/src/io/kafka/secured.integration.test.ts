@@ -9,6 +9,7 @@ import { startKafka, waitFor, type KafkaCluster } from '@knative-kafka/local-clu
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Fault } from '../../core/fault.ts';
 import type { ProduceResult } from '../../core/kafka-record.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import { createLogger } from '../logger.ts';
 import { createKafkaClient, type ConsumerClient, type ProducerClient } from './client.ts';
 import { watchKafka } from './health.ts';
@@ -86,7 +87,7 @@ async function createTopic(client: KafkaClient): Promise<string> {
 
 async function produce(producer: Producer, topic: string, value: string): Promise<ProduceResult> {
   const { leaders } = await producer.topicMetadata(topic);
-  const [result] = await producer.produce(leaders[0]!, [{ topic, partition: 0, records: [{ key: null, value: Buffer.from(value), headers: [], timestampMs: Date.now() }] }]);
+  const [result] = await producer.produce(leaders[0]!, [{ topic, partition: 0, batch: RecordBatch.of([{ key: null, value: Buffer.from(value), headers: [], timestampMs: Date.now() }]) }]);
   return result!;
 }
 
@@ -163,7 +164,7 @@ describe.each<[ProducerClient, ConsumerClient]>([
     }
     await waitFor('not ready', () => !health.isUp(), { timeoutMs });
     expect(health.reason()).toMatch(refused);
-    const [result] = await producer.produce(1, [{ topic, partition: 0, records: [{ key: null, value: Buffer.from('x'), headers: [], timestampMs: Date.now() }] }]);
+    const [result] = await producer.produce(1, [{ topic, partition: 0, batch: RecordBatch.of([{ key: null, value: Buffer.from('x'), headers: [], timestampMs: Date.now() }]) }]);
     expect(result).toMatchObject({ fault: { retriable: true } });
 
     await change('ann', users.ann);

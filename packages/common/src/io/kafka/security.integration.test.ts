@@ -9,6 +9,7 @@ import { startSecuredKafka, waitFor, type SecuredKafka, type SecuredListener } f
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Fault } from '../../core/fault.ts';
 import type { KafkaAccess, PasswordCredentials, SaslCredentials } from '../../core/kafka-secret.ts';
+import { RecordBatch } from '../../core/record-batch.ts';
 import { createKafkaClient } from './client.ts';
 import type { KafkaClient } from './port.ts';
 import { groupOf, recordMember } from './recorded-member.ts';
@@ -117,7 +118,7 @@ describe.each(['platformatic', 'kafkajs'] as const)('%s', (library) => {
     const producer = client.createProducer();
     opened.push(producer);
     const { leaders } = await producer.topicMetadata(topic);
-    const [result] = await producer.produce(leaders[0]!, [{ topic, partition: 0, records: [{ key: null, value: Buffer.from('one'), headers: [], timestampMs: Date.now() }] }]);
+    const [result] = await producer.produce(leaders[0]!, [{ topic, partition: 0, batch: RecordBatch.of([{ key: null, value: Buffer.from('one'), headers: [], timestampMs: Date.now() }]) }]);
     expect(result).toEqual({ baseOffset: 0n });
     await waitFor('the record', () => told.records.length === 1, { timeoutMs });
     await member.commit([{ topic, partition: 0, commitOffset: 1n }]);
