@@ -17,7 +17,7 @@ export interface KafkaToolOptions {
 /**
  * Runs one of the tools to its end. Brings the jars first where they are not cached yet.
  *
- * @param mainClass for example `org.apache.kafka.tools.ProducerPerformance`, `kafka.tools.DumpLogSegments`
+ * @param mainClass for example `org.apache.kafka.tools.ProducerPerformance`, `org.apache.kafka.tools.DumpLogSegments`
  * @throws Error with the last lines the tool printed when it ends with anything but exit code 0
  */
 export async function runKafkaTool(
