@@ -16,7 +16,7 @@ export interface OutgoingRecord {
   readonly timestampMs: number;
 }
 
-/** A record as Kafka gave it. */
+/** A record as Kafka gave it. Its fields may be made when they are asked for: `{ ...record }` is no copy of it. */
 export interface IncomingRecord {
   readonly offset: bigint;
   readonly key: Buffer | null;

@@ -69,7 +69,7 @@ export function recordMember(client: KafkaClient, wanted: string | readonly stri
         onAssigned?.(partitions, member);
       },
       records: ({ topic, partition }, records) => {
-        for (const entry of records) told.records.push({ ...entry, topic, partition, assignments: told.assignments.length });
+        for (const { offset, key, value, headers, timestampMs } of records) told.records.push({ offset, key, value, headers, timestampMs, topic, partition, assignments: told.assignments.length });
         onRecords?.(partition, member);
       },
       offsetReset: ({ partition }) => void told.offsetResets.push(partition),
