@@ -12,6 +12,7 @@ export const settings = {
   clusterDomain: text('CLUSTER_DOMAIN', { default: 'cluster.local', about: 'DNS domain of the cluster, part of long host names' }),
   systemNamespace: text('SYSTEM_NAMESPACE', { default: 'knative-eventing', about: 'namespace of the ConfigMap config-kafka-logging' }),
   produceDeadlineMs: durationMs('PRODUCE_DEADLINE', { default: '30s', about: 'how long an event may wait for Kafka before 503' }),
+  produceLingerMs: durationMs('PRODUCE_LINGER', { default: '1ms', about: 'the most that a produce request is put off after the one before it, where thousands of events a second would each make one; 0 for never' }),
   kafkaRequestTimeoutMs: durationMs('KAFKA_REQUEST_TIMEOUT', { default: '10s', about: 'how long one request to a broker may take' }),
   kafkaConnectTimeoutMs: durationMs('KAFKA_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a broker may take' }),
   queueLimitBytes: bytes('QUEUE_LIMIT', { default: '64MiB', about: 'bytes of events in memory; beyond it senders get 429' }),

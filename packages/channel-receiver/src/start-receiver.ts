@@ -12,7 +12,7 @@ import { Receive } from './receive.ts';
 
 export type ReceiverOptions = Pick<
   ReceiverConfig,
-  'httpPort' | 'clusterDomain' | 'produceDeadlineMs' | 'queueLimitBytes' | 'batchBodyLimitBytes' | 'headerLimitBytes' | 'requestTimeoutMs' | 'maxConnections' | 'shutdownDelayMs' | 'drainTimeoutMs'
+  'httpPort' | 'clusterDomain' | 'produceDeadlineMs' | 'produceLingerMs' | 'queueLimitBytes' | 'batchBodyLimitBytes' | 'headerLimitBytes' | 'requestTimeoutMs' | 'maxConnections' | 'shutdownDelayMs' | 'drainTimeoutMs'
 >;
 
 export interface ReceiverParts {
@@ -53,7 +53,7 @@ export async function startReceiver(options: ReceiverOptions, { resources, kafka
       after: (delayMs, run) => void setTimeout(run, delayMs),
       defer: (run) => void setImmediate(run),
     },
-    pumpLimits,
+    { ...pumpLimits, lingerMs: options.produceLingerMs },
   );
   const channels = watchChannels({
     resources,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { crc32c } from '../io/kafka/crc32c.ts';
 import { readBatches } from '../io/kafka/record-batches.ts';
 import { ChunkPool } from './chunk-pool.ts';
 import { SeededRandom } from './cloudevents/seeded-random.ts';
@@ -31,7 +32,7 @@ const waiting = (settlements: readonly Settlement[]): string[] => settlements.ma
 /** The records of a batch, which are those that its settlements wait for. */
 function texts(batch: WaitingBatch | undefined): string[] | undefined {
   if (batch === undefined) return undefined;
-  const { records, error } = readBatches(Buffer.concat(batch.records.finish(() => 0)), 0n, []);
+  const { records, error } = readBatches(Buffer.concat(batch.records.finish(crc32c)), 0n, []);
   expect(error).toBeUndefined();
   const values = records.map(({ value }) => String(value));
   expect(waiting(batch.settlements)).toEqual(values);

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { readBatches } from '../io/kafka/record-batches.ts';
+import { crc32c } from '../io/kafka/crc32c.ts';
 import { Fault } from './fault.ts';
 import type { OutgoingRecord, PartitionBatch, ProduceResult } from './kafka-record.ts';
 import { ProducePump, type PumpLimits } from './produce-pump.ts';
 
-const limits: PumpLimits = { batchBytes: 1_000_000, requestBytes: 8_000_000, retryDelayMs: { first: 10, last: 100 }, metadataMaxAgeMs: 60_000 };
+const limits: PumpLimits = { batchBytes: 1_000_000, requestBytes: 8_000_000, lingerMs: 0, retryDelayMs: { first: 10, last: 100 }, metadataMaxAgeMs: 60_000 };
 const notLeader = new Fault('KAFKA_UNAVAILABLE', 'not the leader', { retriable: true });
 const tooLarge = new Fault('RECORD_TOO_LARGE', 'too large', { retriable: false });
 const refused = new Fault('KAFKA_REFUSED', 'not authorized', { retriable: false });
@@ -42,7 +43,7 @@ function record(text: string): OutgoingRecord {
   return { key: null, value: Buffer.from(text), headers: [], timestampMs: 0 };
 }
 const texts = (sent: PartitionBatch | undefined) =>
-  sent && readBatches(Buffer.concat(sent.batch.finish(() => 0)), 0n, []).records.map(({ value }) => String(value));
+  sent && readBatches(Buffer.concat(sent.batch.finish(crc32c)), 0n, []).records.map(({ value }) => String(value));
 const ok: ProduceResult = { baseOffset: 0n };
 
 describe('ProducePump', () => {
@@ -55,6 +56,35 @@ describe('ProducePump', () => {
       [1, [[0, ['a', 'd']], [2, ['c']]]],
       [2, [[1, ['b']]]],
     ]);
+  });
+
+  it('puts a round off for no longer than it may, where several records are to be expected meanwhile', async () => {
+    const { pump, calls, append, turn, advance } = setUp([1], { lingerMs: 10 });
+    await pump.partitionCount('t');
+    const sent = () => calls.map(({ batches }) => batches[0]!.batch.count);
+    append(0, 'first');
+    await turn();
+    expect(sent()).toEqual([1]); // what comes now and then waits for nothing
+    await advance(4);
+    for (const text of ['a', 'b']) append(0, text);
+    await calls[0]!.answer(ok); // one record before: two more are not to be expected
+    expect(sent()).toEqual([1, 2]);
+    append(0, 'c');
+    await advance(4);
+    await calls[1]!.answer(ok); // two in four milliseconds: some more will come in the six that are left
+    append(0, 'd');
+    await turn();
+    expect(sent()).toEqual([1, 2]);
+    await advance(6);
+    expect(sent()).toEqual([1, 2, 2]);
+    await advance(4);
+    for (let n = 0; n < 16; n++) append(0, `n${n}`);
+    await calls[2]!.answer(ok); // enough to go at once
+    expect(sent()).toEqual([1, 2, 2, 16]);
+    append(0, 'e');
+    await advance(12);
+    await calls[3]!.answer(ok); // the time is over already
+    expect(sent()).toEqual([1, 2, 2, 16, 1]);
   });
 
   it('collects while a request is in flight and never has two for one partition', async () => {
@@ -223,7 +253,7 @@ describe('ProducePump', () => {
   it('uses the memory of a batch again once it is stored, but not where it was sent more than once', async () => {
     const { pump, calls, append, turn, advance } = setUp([1]);
     await pump.partitionCount('t');
-    const memory = () => calls.at(-1)!.batches[0]!.batch.finish(() => 0).map(({ buffer }) => buffer);
+    const memory = () => calls.at(-1)!.batches[0]!.batch.finish(crc32c).map(({ buffer }) => buffer);
     const appendMuch = async () => { for (let n = 0; n < 20; n++) append(0, 'x'.repeat(2_000)); await turn(); };
     await appendMuch();
     await calls[0]!.answer({ fault: notLeader });

@@ -2,8 +2,8 @@
  * What waits for Kafka: a queue per partition, a round per broker.
  *
  * While a produce request is on its way to a broker, everything that arrives for that broker's partitions collects;
- * the next request carries all of it. Light load pays one round trip, heavy load few requests, and no timer decides
- * (docs/adr/0004).
+ * the next request carries all of it (docs/adr/0004). So heavy load makes few requests, and what comes now and then waits for
+ * nothing. In between, where each request would carry an event or two, a round is put off for a moment (`lingerMs`).
  *
  * Always true, for each partition:
  * - never more than one batch in flight, so that records are stored in the order they were appended;
@@ -37,6 +37,11 @@ export interface PumpLimits {
   readonly batchBytes: number;
   /** The most that one request carries. */
   readonly requestBytes: number;
+  /**
+   * The most that a round is put off after the one before it began, so that light load makes fewer requests; 0 for never.
+   * What comes less often than this pays nothing.
+   */
+  readonly lingerMs: number;
   /** Wait before a failed batch is sent again; doubles with each failure up to the last. */
   readonly retryDelayMs: { readonly first: number; readonly last: number };
   /** After this long partitions and leaders are asked for anew, so that a topic that grew is noticed. */
@@ -69,8 +74,16 @@ interface BrokerState {
   ready: PartitionState[];
   inFlight: boolean;
   deferred: boolean;
+  /** When the last round began. */
+  startedAt: number;
+  /** Records that came per millisecond between the last two rounds. */
+  recordsPerMs: number;
 }
 
+/** So many records make a request worth its cost: none of them waits for more. */
+const enoughRecords = 16;
+/** Where fewer are to be expected while a round is put off, such as of one sender that waits for each answer, nothing is. */
+const worthRecords = 2;
 /** How often waiting records are checked for their deadline. Not on any event's path. */
 const expirySweepMs = 250;
 /** Leaders are not asked for more often than this while a partition keeps failing. */
@@ -222,7 +235,7 @@ export class ProducePump {
   #broker(id: number): BrokerState {
     let broker = this.#brokers.get(id);
     if (broker === undefined) {
-      broker = { id, ready: [], inFlight: false, deferred: false };
+      broker = { id, ready: [], inFlight: false, deferred: false, startedAt: -Infinity, recordsPerMs: 0 };
       this.#brokers.set(id, broker);
     }
     return broker;
@@ -231,10 +244,20 @@ export class ProducePump {
   #startSoon(broker: BrokerState): void {
     if (broker.inFlight || broker.deferred) return;
     broker.deferred = true;
-    this.#io.defer(() => {
+    const start = (): void => {
       broker.deferred = false;
       this.#startRound(broker);
-    });
+    };
+    const waitMs = this.#collectMs(broker);
+    if (waitMs > 0) this.#io.after(waitMs, start);
+    else this.#io.defer(start);
+  }
+
+  /** How long the next round is put off, so that more comes along. */
+  #collectMs(broker: BrokerState): number {
+    const { lingerMs } = this.#limits;
+    if (lingerMs === 0 || this.#pending >= enoughRecords || broker.recordsPerMs * lingerMs < worthRecords) return 0;
+    return Math.max(0, broker.startedAt + lingerMs - this.#io.now());
   }
 
   #startRound(broker: BrokerState): void {
@@ -268,6 +291,8 @@ export class ProducePump {
     broker.ready = left; // first in the next round
     if (batches.length === 0) return;
     broker.inFlight = true;
+    broker.recordsPerMs = sent.reduce((records, batch) => records + batch.records.count, 0) / (now - broker.startedAt);
+    broker.startedAt = now;
     this.#requests++;
     void this.#io.produce(broker.id, batches).then(
       (results) => this.#finishRound(broker, states, sent, results),

@@ -26,7 +26,7 @@ function bytesOf(batch: RecordBatch): Buffer {
 function read(batch: RecordBatch) {
   const { records, error } = readBatches(bytesOf(batch), 0n, []);
   expect(error).toBeUndefined();
-  return records;
+  return records.map(({ offset, key, value, headers, timestampMs }) => ({ offset, key, value, headers, timestampMs }));
 }
 
 function asRead({ key, value, headers, timestampMs }: OutgoingRecord, index: number) {

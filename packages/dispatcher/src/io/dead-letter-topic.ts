@@ -41,6 +41,7 @@ const pumpLimits = {
   batchBytes: 1_000_000,
   requestBytes: 8 * 1024 * 1024,
   retryDelayMs: { first: 50, last: 1_000 },
+  lingerMs: 0,
   metadataMaxAgeMs: 30_000,
 };
 

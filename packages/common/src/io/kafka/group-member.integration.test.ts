@@ -128,7 +128,7 @@ async function startLoad(client: KafkaClient, topic: string, partitions: number,
       after: (delayMs, run) => void setTimeout(run, delayMs),
       defer: (run) => void setImmediate(run),
     },
-    { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 },
+    { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, lingerMs: 0, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 },
   );
   await pump.partitionCount(topic);
   return new Load(pump, topic, partitions, pauseMs).start(12);

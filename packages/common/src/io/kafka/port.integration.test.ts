@@ -96,7 +96,7 @@ function createPump(producer: Pick<Producer, 'topicMetadata' | 'produce'>): Prod
     after: (delayMs, run) => void setTimeout(run, delayMs),
     defer: (run) => void setImmediate(run),
   };
-  return new ProducePump(io, { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 });
+  return new ProducePump(io, { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, lingerMs: 0, retryDelayMs: { first: 20, last: 200 }, metadataMaxAgeMs: 30_000 });
 }
 
 /** Resolves with nothing once the record is stored, else with why not. */

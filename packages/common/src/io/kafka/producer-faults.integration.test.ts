@@ -291,7 +291,7 @@ function createPump(producer: Pick<Producer, 'topicMetadata' | 'produce'>): Prod
       after: (delayMs, run) => void setTimeout(run, delayMs),
       defer: (run) => void setImmediate(run),
     },
-    { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, retryDelayMs: { first: 50, last: 1_000 }, metadataMaxAgeMs: 30_000 },
+    { batchBytes: 1_000_000, requestBytes: 8 * 1024 * 1024, lingerMs: 1, retryDelayMs: { first: 50, last: 1_000 }, metadataMaxAgeMs: 30_000 },
   );
 }
 

@@ -3,16 +3,17 @@
  * Kafka 0.11 and later (magic 2, KIP-98).
  *
  * Ours and not the library's, whose reader gives up a whole response for one batch that it cannot read, takes a batch
- * without looking at its checksum, and makes some twenty objects of a record where one is wanted. Decompression and the
- * checksum are the library's.
+ * without looking at its checksum, and makes some twenty objects of a record where one is wanted. Decompression is
+ * the library's.
  *
  * Always true: what comes out is whole batches, in order, without transaction markers and without the records of
  * transactions that were aborted; `nextOffset` passes what was left out, so that the same bytes are never asked for
  * twice, and stops before a batch that cannot be read.
  */
-import { compressionsAlgorithmsByBitmask, crc32c, Reader } from '@platformatic/kafka';
+import { compressionsAlgorithmsByBitmask } from '@platformatic/kafka';
 import { BatchContents, FetchedRecord, RecordCursor } from '../../core/fetched-record.ts';
 import type { IncomingRecord } from '../../core/kafka-record.ts';
+import { crc32c } from './crc32c.ts';
 
 /** A transaction that was aborted, as the broker tells it beside the bytes. */
 export interface AbortedTransaction {
@@ -90,9 +91,7 @@ export function readBatches(bytes: Buffer, fetchOffset: bigint, abortedTransacti
 
 /** @throws RangeError where the bytes are not those that the producer, or the broker, summed up */
 function checkSum(batch: Buffer): void {
-  // The library's function copies a Buffer, but not what its own reader holds.
-  const summed = Reader.from(batch.subarray(attributesAt)).buffer;
-  if (crc32c(summed) !== batch.readUInt32BE(crcAt)) throw new RangeError('record batch with a wrong checksum');
+  if (crc32c([batch.subarray(attributesAt)]) !== batch.readUInt32BE(crcAt)) throw new RangeError('record batch with a wrong checksum');
 }
 
 /** Undefined where compaction has taken the marker out of its batch. */
