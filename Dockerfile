@@ -1,4 +1,5 @@
-# The images of the services: a base with Node, and of ours nothing but one bundled file with its bill of materials.
+# The images of the services: a base with Node, and of ours nothing but one bundled file with its bill of materials and,
+# where they write to Kafka, the native code of a checksum.
 # docs/IMAGES.md tells how they are built; `npm run images` does it, from bundles that `npm run build` has made:
 #
 #   docker build --target controller --tag knative-kafka/controller:0.1.0 .
@@ -30,14 +31,14 @@ COPY --chmod=0444 packages/controller/bundle/*.js packages/controller/bundle/*.j
 FROM service AS channel-receiver
 LABEL org.opencontainers.image.title="knative-kafka channel receiver" \
       org.opencontainers.image.description="Takes CloudEvents over HTTP and stores them in Apache Kafka"
-COPY --chmod=0444 packages/channel-receiver/bundle/*.js packages/channel-receiver/bundle/*.json /app/
+COPY --chmod=0444 packages/channel-receiver/bundle/*.js packages/channel-receiver/bundle/*.json packages/channel-receiver/bundle/*.node /app/
 
 FROM service AS dispatcher
 LABEL org.opencontainers.image.title="knative-kafka dispatcher" \
       org.opencontainers.image.description="Delivers the events of a channel from Apache Kafka to its subscribers"
-COPY --chmod=0444 packages/dispatcher/bundle/*.js packages/dispatcher/bundle/*.json /app/
+COPY --chmod=0444 packages/dispatcher/bundle/*.js packages/dispatcher/bundle/*.json packages/dispatcher/bundle/*.node /app/
 
 FROM service AS standalone
 LABEL org.opencontainers.image.title="knative-kafka standalone" \
       org.opencontainers.image.description="Receiver, dispatcher and channels from a folder of manifests in one process"
-COPY --chmod=0444 packages/standalone/bundle/*.js packages/standalone/bundle/*.json /app/
+COPY --chmod=0444 packages/standalone/bundle/*.js packages/standalone/bundle/*.json packages/standalone/bundle/*.node /app/

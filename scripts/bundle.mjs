@@ -1,17 +1,20 @@
 /**
  * Bundles the programs of one service, each into one ESM file: `node scripts/bundle.mjs src/main.ts [src/other.ts ...]
- * [--external:NAME ...]`, run in the package's folder. Output: bundle/main.js and its source map, and so for each; for all
- * of them bundle/sbom.cdx.json, what is in them, and bundle/package.json, which says that they are ES modules.
+ * [--external:NAME ...] [--native:NAME ...]`, run in the package's folder. Output: bundle/main.js and its source map, and
+ * so for each; for all of them bundle/sbom.cdx.json, what is in them, and bundle/package.json, which says that they are ES
+ * modules. Native code cannot be in a bundle: that of the packages NAME is copied beside it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { sbom } from './sbom.ts';
 
 const args = process.argv.slice(2);
 const entryPoints = args.filter((arg) => !arg.startsWith('--'));
-const external = args.filter((flag) => flag.startsWith('--external:')).map((flag) => flag.slice('--external:'.length));
+const valuesOf = (option) => args.filter((arg) => arg.startsWith(option)).map((arg) => arg.slice(option.length));
+const external = valuesOf('--external:');
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
  * @platformatic/kafka is used for its protocol layer only. Its high-level clients compile dozens of JSON schemas for
@@ -89,9 +92,30 @@ const { metafile } = await build({
   logLevel: 'warning',
 });
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/**
+ * Native code for the machines that images are made for, as far as npm has installed it: that is, for the one that builds.
+ * An image for another one is made without, and its programs do with what they have instead.
+ *
+ * @returns what was copied, as esbuild would tell it
+ */
+function copyNative() {
+  const outputs = {};
+  for (const name of valuesOf('--native:')) {
+    for (const machine of ['linux-x64-gnu', 'linux-arm64-gnu']) {
+      const source = join(root, 'node_modules', `${name}-${machine}`, `${basename(name)}.${machine}.node`);
+      const target = join('bundle', basename(source));
+      rmSync(target, { force: true });
+      if (!existsSync(source)) continue;
+      copyFileSync(source, target);
+      outputs[target] = { inputs: { [relative(process.cwd(), source)]: { bytesInOutput: statSync(source).size } } };
+    }
+  }
+  return outputs;
+}
+
+const contents = { outputs: { ...metafile.outputs, ...copyNative() } };
 const { name, version, license } = readJson('package.json');
-const document = sbom({ name, version, license, contents: metafile, folder: relative(root, process.cwd()), lock: readJson(join(root, 'package-lock.json')) });
+const document = sbom({ name, version, license, contents, folder: relative(root, process.cwd()), lock: readJson(join(root, 'package-lock.json')) });
 writeJson('bundle/sbom.cdx.json', document);
 writeJson('bundle/package.json', { type: 'module' });
 
