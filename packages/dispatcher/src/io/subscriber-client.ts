@@ -1,8 +1,9 @@
 /**
- * The HTTP client towards subscribers: one attempt in, one answer out, on pooled connections.
+ * The HTTP client towards subscribers: one attempt in, one answer out, on connections that are kept.
  *
- * undici's `dispatch` with callbacks: its `request` costs a fifth more for promises and streams that are not needed
- * here. It follows no redirects. Timeouts are our own timers, because undici's tick only every half second.
+ * There are two ways: plain `http:` goes over sockets of our own (socket-client.ts), which cost half; everything else
+ * through undici's `dispatch` with callbacks: TLS, and requests that the sockets will not send. It follows no redirects.
+ * Timeouts are our own timers, because undici's tick only every half second. Both end attempts alike.
  *
  * Always true: each destination (URL and certificates) has connections of its own, at most `connectionsPerDestination`,
  * so that one that hangs takes none from another; attempts beyond that wait in line, and their time begins when they
@@ -10,11 +11,12 @@
  */
 import { getCACertificates } from 'node:tls';
 import { Pool, type Dispatcher } from 'undici';
-import { errorDataBytes } from '../core/dead-letter.ts';
+import { failureOf } from '../core/attempt-failure.ts';
 import type { Endpoint } from '../core/desired-consumers.ts';
-import { announcesEvent } from '../core/reply.ts';
-import type { AttemptFailure, DeliveryAnswer } from '../core/response-verdict.ts';
+import { IncomingAnswer } from '../core/incoming-answer.ts';
+import type { DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DeliveryRequest } from '../dispatch.ts';
+import { SocketDestination } from './socket-client.ts';
 
 export interface SubscriberClient {
   /** Sends once. Never rejects. */
@@ -38,14 +40,18 @@ export interface SubscriberClientOptions {
   readonly connectTimeoutMs: number;
   /** A larger reply counts as failed. */
   readonly replyLimitBytes: number;
+  /** False leaves every attempt to undici; plain ones go over sockets of our own otherwise. */
+  readonly usesSockets?: boolean;
+  /** Told of each answer over such a socket that was not understood; the destination is undici's for a while then. */
+  readonly onNotUnderstood?: (url: URL, problem: string) => void;
 }
 
-/** The rest of a longer answer is not waited for: the status has been read, and the connection is given up. */
-const bodyLimitBytes = 1024 * 1024;
 /** Of an answer; undici's own 16 KiB is less than what our receiver takes of a sender, and a reply may become such a request. */
 const headLimitBytes = 32 * 1024;
 /** Connections that nobody used for this long are closed; subscribers often close them after five seconds themselves. */
 const idleConnectionMs = 4_000;
+/** After an answer that our own client did not understand undici has the destination for so long: the answer may have been an accident. */
+const avoidsSocketsMs = 10 * 60_000;
 
 export function createSubscriberClient(options: SubscriberClientOptions): SubscriberClient {
   return new PooledClient(options);
@@ -72,7 +78,7 @@ class PooledClient implements SubscriberClient {
       receiver.answered({ failure: 'unreachable', message: error instanceof Error ? error.message : String(error) });
       return;
     }
-    target.add(new Attempt(request, target, this.#options.replyLimitBytes, receiver));
+    target.add(request, receiver);
   }
 
   get waiting(): number {
@@ -114,28 +120,65 @@ class PooledClient implements SubscriberClient {
   }
 }
 
+/** Why neither is sent any more. */
+const closed: DeliveryAnswer = { failure: 'connection-lost', message: 'the client was closed' };
+
+interface WaitingAttempt {
+  readonly request: DeliveryRequest;
+  readonly receiver: AnswerReceiver;
+}
+
 /** One destination: its connections, and who waits for one. */
 class Target {
+  readonly #url: URL;
   /** As configured; an empty path is `/` on the wire only. */
-  readonly path: string;
+  readonly #path: string;
   /** From a user and password in the URL. */
-  readonly authorization: string | undefined;
-  readonly pool: Pool;
-  readonly #limit: number;
+  readonly #authorization: string | undefined;
+  readonly #caCerts: string | undefined;
+  readonly #options: SubscriberClientOptions;
+  /** Undefined where all attempts are undici's. */
+  readonly #sockets: SocketDestination | undefined;
+  #pool: Pool | undefined;
+  /** Until then attempts are undici's, because an answer was not understood. */
+  #avoidsSocketsUntilMs = -Infinity;
   #sent = 0;
   #isClosing = false;
-  #queue: Attempt[] = [];
+  #isDestroyed = false;
+  #queue: WaitingAttempt[] = [];
   #head = 0;
 
   constructor(uri: string, caCerts: string | undefined, options: SubscriberClientOptions) {
-    const { origin, username, password } = new URL(uri);
-    this.path = requestPath(uri);
-    this.authorization = username === '' ? undefined : `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
-    this.#limit = options.connectionsPerDestination;
-    this.pool = new Pool(origin, {
-      connections: options.connectionsPerDestination,
+    this.#url = new URL(uri);
+    const { protocol, origin, username, password } = this.#url;
+    this.#path = requestPath(uri);
+    this.#authorization = username === '' ? undefined : `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
+    this.#caCerts = caCerts;
+    this.#options = options;
+    if (protocol !== 'http:' || caCerts !== undefined || options.usesSockets === false) this.#pool = this.#createPool(origin);
+    else this.#sockets = this.#createSockets();
+  }
+
+  #createSockets(): SocketDestination {
+    const { connectionsPerDestination, connectTimeoutMs, replyLimitBytes, onNotUnderstood } = this.#options;
+    return new SocketDestination({
+      url: this.#url, path: this.#path, authorization: this.#authorization, connections: connectionsPerDestination, connectTimeoutMs, replyLimitBytes, idleConnectionMs,
+      sendElsewhere: (request, receiver) => this.#startThroughUndici(request, receiver),
+      onEnded: () => this.done(),
+      onProblem: (problem) => {
+        this.#avoidsSocketsUntilMs = performance.now() + avoidsSocketsMs;
+        this.#sockets?.closeFree();
+        onNotUnderstood?.(this.#url, problem);
+      },
+    });
+  }
+
+  #createPool(origin: string): Pool {
+    const { connectionsPerDestination, connectTimeoutMs } = this.#options;
+    return new Pool(origin, {
+      connections: connectionsPerDestination,
       pipelining: 1,
-      connect: { timeout: options.connectTimeoutMs, ...(caCerts === undefined ? {} : { ca: [...getCACertificates('default'), caCerts] }) },
+      connect: { timeout: connectTimeoutMs, ...(this.#caCerts === undefined ? {} : { ca: [...getCACertificates('default'), this.#caCerts] }) },
       keepAliveTimeout: idleConnectionMs,
       maxHeaderSize: headLimitBytes,
       headersTimeout: 0,
@@ -147,13 +190,33 @@ class Target {
     return this.#queue.length - this.#head;
   }
 
-  add(attempt: Attempt): void {
-    if (this.#sent >= this.#limit) {
-      this.#queue.push(attempt);
+  add(request: DeliveryRequest, receiver: AnswerReceiver): void {
+    if (this.#sent >= this.#options.connectionsPerDestination) {
+      this.#queue.push({ request, receiver });
       return;
     }
     this.#sent++;
-    attempt.start();
+    this.#start(request, receiver);
+  }
+
+  /** Which way is chosen before a byte is sent: afterwards nobody else can take an attempt over. */
+  #start(request: DeliveryRequest, receiver: AnswerReceiver): void {
+    if (this.#isDestroyed) {
+      this.done();
+      receiver.answered(closed);
+      return;
+    }
+    if (this.#sockets !== undefined && !this.#avoidsSockets) this.#sockets.send(request, receiver);
+    else this.#startThroughUndici(request, receiver);
+  }
+
+  #startThroughUndici(request: DeliveryRequest, receiver: AnswerReceiver): void {
+    this.#pool ??= this.#createPool(this.#url.origin);
+    new Attempt(request, receiver, this, this.#options.replyLimitBytes).start(this.#pool, this.#path, this.#authorization);
+  }
+
+  get #avoidsSockets(): boolean {
+    return this.#avoidsSocketsUntilMs !== -Infinity && performance.now() < this.#avoidsSocketsUntilMs;
   }
 
   /** An attempt has ended: its connection is the next one's. */
@@ -170,17 +233,21 @@ class Target {
       this.#head = 0;
     }
     // Not at once: where each fails as soon as it is sent, as many calls as wait would lie within each other.
-    queueMicrotask(() => next.start());
+    queueMicrotask(() => this.#start(next.request, next.receiver));
   }
 
   /** Lets all attempts finish, those that wait among them: nobody else has a place for them. */
   close(): void {
     this.#isClosing = true;
-    if (this.#sent === 0) void this.pool.close().catch(() => undefined);
+    if (this.#sent > 0) return;
+    this.#sockets?.closeFree();
+    void this.#pool?.close().catch(() => undefined);
   }
 
-  destroy(): Promise<void> {
-    return this.pool.destroy().catch(() => undefined);
+  async destroy(): Promise<void> {
+    this.#isDestroyed = true;
+    this.#sockets?.destroy();
+    await this.#pool?.destroy().catch(() => undefined);
   }
 }
 
@@ -192,34 +259,27 @@ export function requestPath(uri: string): string {
   return pathname + search;
 }
 
-/** One request under way: undici's handler and the timer in one object. */
+/** One request under way through undici: its handler and the timer in one object. */
 class Attempt implements Dispatcher.DispatchHandler {
   readonly #request: DeliveryRequest;
-  readonly #target: Target;
-  readonly #replyLimitBytes: number;
   readonly #receiver: AnswerReceiver;
+  readonly #target: Target;
+  readonly #answer: IncomingAnswer;
   #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #isDone = false;
-  #status = 0;
-  #retryAfter: string | undefined;
-  /** Flat, while the answer is an event that is wanted. */
-  #replyHeaders: string[] | undefined;
-  #kept: Buffer[] | undefined;
-  #keptBytes = 0;
-  #bodyBytes = 0;
 
-  constructor(request: DeliveryRequest, target: Target, replyLimitBytes: number, receiver: AnswerReceiver) {
+  constructor(request: DeliveryRequest, receiver: AnswerReceiver, target: Target, replyLimitBytes: number) {
     this.#request = request;
-    this.#target = target;
-    this.#replyLimitBytes = replyLimitBytes;
     this.#receiver = receiver;
+    this.#target = target;
+    this.#answer = new IncomingAnswer(replyLimitBytes);
+    this.#answer.begin(request.wantsReply);
   }
 
-  start(): void {
+  start(pool: Pool, path: string, authorization: string | undefined): void {
     const { body, timeoutMs } = this.#request;
     const headers = this.#request.headers.flat();
-    const { pool, path, authorization } = this.#target;
     // A process that stood still finds the time over first and the answer in its sockets right after: which one counts.
     this.#timer = setTimeout(() => setImmediate(() => this.#onTimeout()), timeoutMs);
     try {
@@ -236,53 +296,28 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[] | undefined>): void {
     if (status < 200) return; // informational: the answer follows
-    this.#status = status;
-    this.#retryAfter = first(headers['retry-after']);
-    if (this.#request.wantsReply && status >= 200 && status < 300 && status !== 202 && announcesEvent((name) => first(headers[name]))) {
-      this.#replyHeaders = flatHeaders(controller.rawHeaders, headers);
-    }
+    this.#answer.head({ status, retryAfter: first(headers['retry-after']), first: (name) => first(headers[name]), headers: () => flatHeaders(controller.rawHeaders, headers) });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#bodyBytes += chunk.length;
-    if (this.#replyHeaders !== undefined) {
-      if (this.#bodyBytes > this.#replyLimitBytes) this.#finish({ status: this.#status, reply: 'too-large' }, true);
-      else this.#keep(chunk);
-      return;
-    }
-    const missing = errorDataBytes - this.#keptBytes;
-    if ((this.#status < 200 || this.#status > 299) && missing > 0) this.#keep(chunk.subarray(0, missing));
-    if (this.#bodyBytes > bodyLimitBytes) this.#finish(this.#answer(), true);
+    if (!this.#answer.body(chunk, 0, chunk.length)) this.#finish(this.#answer.answer(), true);
   }
 
   onResponseEnd(): void {
-    this.#finish(this.#answer(), false);
+    this.#finish(this.#answer.answer(), false);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#finish(this.#isDecided ? this.#answer() : failureOf(error), false);
+    this.#end(failureOf(error), false);
   }
 
   #onTimeout(): void {
-    this.#finish(this.#isDecided ? this.#answer() : { failure: 'timeout', message: `no answer within ${this.#request.timeoutMs} ms` }, true);
+    this.#end({ failure: 'timeout', message: `no answer within ${this.#request.timeoutMs} ms` }, true);
   }
 
-  /** The status decides, whatever becomes of the body; only a reply is not one before its end. */
-  get #isDecided(): boolean {
-    return this.#status !== 0 && this.#replyHeaders === undefined;
-  }
-
-  #keep(chunk: Buffer): void {
-    this.#kept ??= [];
-    this.#kept.push(Buffer.from(chunk)); // the chunk is a view of what the socket read
-    this.#keptBytes += chunk.length;
-  }
-
-  #answer(): DeliveryAnswer {
-    const status = this.#status;
-    if (this.#replyHeaders !== undefined) return { status, reply: { headers: this.#replyHeaders, body: Buffer.concat(this.#kept ?? []) } };
-    if (this.#kept === undefined) return { status, retryAfter: this.#retryAfter };
-    return { status, retryAfter: this.#retryAfter, body: Buffer.concat(this.#kept) };
+  /** Ends it with a failure, unless a status has decided. */
+  #end(failure: DeliveryAnswer, isCut: boolean): void {
+    if (!this.#isDone) this.#finish(this.#answer.isDecided ? this.#answer.answer() : failure, isCut);
   }
 
   /** @param isCut whether the response still holds the connection, which is then given up */
@@ -304,21 +339,4 @@ function first(value: string | string[] | undefined): string | undefined {
 function flatHeaders(raw: Dispatcher.DispatchController['rawHeaders'], headers: Record<string, string | string[] | undefined>): string[] {
   if (Array.isArray(raw)) return raw.map((text) => (typeof text === 'string' ? text : text.toString('latin1')));
   return Object.entries(headers).flatMap(([name, value]) => (Array.isArray(value) ? value : [value ?? '']).flatMap((text) => [name, text]));
-}
-
-const failureByCode: Readonly<Record<string, AttemptFailure>> = {
-  ENOTFOUND: 'dns-failed', EAI_AGAIN: 'dns-failed', EAI_FAIL: 'dns-failed', EAI_NODATA: 'dns-failed', EAI_NONAME: 'dns-failed', ENODATA: 'dns-failed', ESERVFAIL: 'dns-failed',
-  ECONNREFUSED: 'connection-refused',
-  EHOSTUNREACH: 'unreachable', ENETUNREACH: 'unreachable', EADDRNOTAVAIL: 'unreachable', EHOSTDOWN: 'unreachable', ENETDOWN: 'unreachable', EACCES: 'unreachable',
-  UND_ERR_CONNECT_TIMEOUT: 'unreachable', ETIMEDOUT: 'unreachable', UND_ERR_INVALID_ARG: 'unreachable',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls-failed', SELF_SIGNED_CERT_IN_CHAIN: 'tls-failed', HOSTNAME_MISMATCH: 'tls-failed', EPROTO: 'tls-failed',
-};
-
-/** Errors before a connection stood, by their codes; all others lost one. */
-function failureOf(error: Error & { readonly code?: string }): DeliveryAnswer {
-  const cause = error instanceof AggregateError ? (error.errors[0] as (Error & { readonly code?: string }) | undefined) : undefined;
-  const code = error.code ?? cause?.code ?? '';
-  const message = cause?.message ?? error.message;
-  const failure = failureByCode[code] ?? (/^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|INVALID_)/.test(code) ? 'tls-failed' : 'connection-lost');
-  return { failure, message: code === '' || message.includes(code) ? message : `${code}: ${message}` };
 }
