@@ -21,6 +21,7 @@ export const settings = {
   fetchBytes: bytes('FETCH_SIZE', { default: '512KiB', about: 'the most that one fetch brings of one partition' }),
   maxInFlight: count('MAX_IN_FLIGHT', { default: 100, max: 10_000, about: 'deliveries of one consumer group under way at a time' }),
   subscriberConnections: count('SUBSCRIBER_CONNECTIONS', { default: 256, max: 10_000, about: 'connections to one destination at a time' }),
+  subscriberClient: oneOf('SUBSCRIBER_CLIENT', ['auto', 'undici'], { default: 'auto', about: 'HTTP client towards destinations; auto has plain http over sockets of its own and the rest over undici' }),
   subscriberConnectTimeoutMs: durationMs('SUBSCRIBER_CONNECT_TIMEOUT', { default: '3s', about: 'how long a connection to a destination may take' }),
   replyLimitBytes: bytes('REPLY_LIMIT', { default: '1MiB', about: 'a larger reply of a subscriber counts as failed' }),
   defaultRetry: count('DEFAULT_RETRY', { default: defaultDelivery.retry, min: 0, about: 'retries where no delivery is given; as the three that follow not for KafkaSources' }),

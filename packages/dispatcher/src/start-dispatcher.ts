@@ -5,6 +5,7 @@ import { defaultDelivery, readFeatures, readSourceDataPlane, sourceDataPlaneConf
 import { configMapProblemTeller, createKafkaClient, sleep, watchKafka, type KafkaClient, type Logger, type Registry, type ResourceSource } from '@knative-kafka/common/io';
 import type { DispatcherConfig } from './config.ts';
 import { ConsumerGroup } from './consume.ts';
+import { shownUri } from './core/dead-letter.ts';
 import { desiredConsumers, desiredSourceConsumers, type ConsumerOwner } from './core/desired-consumers.ts';
 import { createDeadLetterTopics } from './io/dead-letter-topic.ts';
 import { createDispatcherMetrics, type ConsumerMetrics } from './io/dispatcher-metrics.ts';
@@ -15,7 +16,7 @@ import { RunningConsumers } from './reconcile-consumers.ts';
 export type DispatcherOptions = Pick<
   DispatcherConfig,
   | 'channel' | 'podName' | 'sessionTimeoutMs' | 'commitIntervalMs' | 'queueLimitBytes' | 'partitionQueueBytes' | 'fetchBytes' | 'maxInFlight' | 'drainTimeoutMs'
-  | 'subscriberConnections' | 'subscriberConnectTimeoutMs' | 'replyLimitBytes' | 'deadLetterTopic' | 'deadLetterRetentionDays' | 'systemNamespace'
+  | 'subscriberClient' | 'subscriberConnections' | 'subscriberConnectTimeoutMs' | 'replyLimitBytes' | 'deadLetterTopic' | 'deadLetterRetentionDays' | 'systemNamespace'
   | 'consumerClient' | 'kafkaRequestTimeoutMs' | 'kafkaConnectTimeoutMs'
   | 'defaultRetry' | 'defaultBackoffPolicy' | 'defaultBackoffDelayMs' | 'defaultTimeoutMs' | 'longestBackoffMs'
 >;
@@ -67,6 +68,11 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
     connectionsPerDestination: options.subscriberConnections,
     connectTimeoutMs: options.subscriberConnectTimeoutMs,
     replyLimitBytes: options.replyLimitBytes,
+    usesSockets: options.subscriberClient === 'auto',
+    onNotUnderstood: (uri, problem) => {
+      metrics.answerNotUnderstood();
+      log.warn({ destination: shownUri(uri), problem }, 'an answer was not understood; for ten minutes undici is the client of this destination');
+    },
   });
   const channelKafka = kafka === undefined ? undefined : openChannelKafka(kafka, options, log);
   const sourceKafkas = new SourceKafkas({

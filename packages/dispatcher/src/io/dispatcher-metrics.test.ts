@@ -70,6 +70,12 @@ describe('as of the scrape', () => {
 });
 
 describe('counted', () => {
+  it('answers that were not understood, of all destinations', async () => {
+    expect(await samples('dispatch_answers_not_understood_total')).toEqual(['dispatch_answers_not_understood_total 0']);
+    metrics.answerNotUnderstood();
+    expect(await samples('dispatch_answers_not_understood_total')).toEqual(['dispatch_answers_not_understood_total 1']);
+  });
+
   it('each outcome, with its reason', async () => {
     of.outcome({ kind: 'delivered' });
     of.outcome({ kind: 'dead-lettered', reason: 'status-400' });

@@ -48,6 +48,8 @@ export interface ObservedConsumer {
 
 export interface DispatcherMetrics {
   forConsumer(owner: ConsumerOwner): ConsumerMetrics;
+  /** An answer of a destination, whose client is another one for a while. */
+  answerNotUnderstood(): void;
 }
 
 const labelNames = ['channel', 'subscription', 'source'] as const;
@@ -67,6 +69,7 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
   const rebalanceSeconds = new Histogram({ name: 'knative_kafka_consumer_rebalance_seconds', help: 'From the start of a rebalance to the partitions that it ended with.', labelNames, buckets: latencyBuckets, registers });
   const offsetResets = new Counter({ name: 'knative_kafka_consumer_offset_resets_total', help: 'Committed offsets that lay outside the log.', labelNames, registers });
   const commits = new Counter({ name: 'knative_kafka_consumer_commits_total', help: 'Offset commits, by result.', labelNames: [...labelNames, 'result'], registers });
+  const notUnderstood = new Counter({ name: 'knative_kafka_dispatch_answers_not_understood_total', help: 'Answers that were no HTTP as our own client reads it; the destination is undici’s for ten minutes then.', registers });
   observe('knative_kafka_dispatch_in_flight', 'Deliveries under way.', ({ inFlight }) => inFlight);
   observe('knative_kafka_dispatch_retries_waiting', 'Deliveries that wait for their next attempt.', ({ retriesWaiting }) => retriesWaiting);
   observe('knative_kafka_dispatch_in_flight_limit', 'The most deliveries that may be under way.', ({ inFlightLimit }) => inFlightLimit);
@@ -115,6 +118,7 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
   }
 
   return {
+    answerNotUnderstood: () => notUnderstood.inc(),
     forConsumer: (owner) => {
       const labels = labelsOf(owner);
       const delivered = events.labels({ ...labels, outcome: 'delivered', reason: '' });

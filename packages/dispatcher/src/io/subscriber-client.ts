@@ -42,8 +42,8 @@ export interface SubscriberClientOptions {
   readonly replyLimitBytes: number;
   /** False leaves every attempt to undici; plain ones go over sockets of our own otherwise. */
   readonly usesSockets?: boolean;
-  /** Told of each answer over such a socket that was not understood; the destination is undici's for a while then. */
-  readonly onNotUnderstood?: (url: URL, problem: string) => void;
+  /** Told when an answer over such a socket was not understood, with the URL as configured: the destination is undici's for a while now. */
+  readonly onNotUnderstood?: (uri: string, problem: string) => void;
 }
 
 /** Of an answer; undici's own 16 KiB is less than what our receiver takes of a sender, and a reply may become such a request. */
@@ -130,6 +130,7 @@ interface WaitingAttempt {
 
 /** One destination: its connections, and who waits for one. */
 class Target {
+  readonly #uri: string;
   readonly #url: URL;
   /** As configured; an empty path is `/` on the wire only. */
   readonly #path: string;
@@ -149,6 +150,7 @@ class Target {
   #head = 0;
 
   constructor(uri: string, caCerts: string | undefined, options: SubscriberClientOptions) {
+    this.#uri = uri;
     this.#url = new URL(uri);
     const { protocol, origin, username, password } = this.#url;
     this.#path = requestPath(uri);
@@ -166,9 +168,10 @@ class Target {
       sendElsewhere: (request, receiver) => this.#startThroughUndici(request, receiver),
       onEnded: () => this.done(),
       onProblem: (problem) => {
+        if (this.#avoidsSockets) return; // another attempt that was under way as well
         this.#avoidsSocketsUntilMs = performance.now() + avoidsSocketsMs;
         this.#sockets?.closeFree();
-        onNotUnderstood?.(this.#url, problem);
+        onNotUnderstood?.(this.#uri, problem);
       },
     });
   }
