@@ -11,19 +11,8 @@ import { InFlightLimit } from './core/in-flight-limit.ts';
 import { decodeSettled } from './core/settled-offsets.ts';
 import type { DispatchOutcome } from './dispatch.ts';
 import { PartitionLane, type LaneCommit } from './partition-lane.ts';
+import { pick, randomOf, type Random } from './seeded-choices.ts';
 
-type Random = (below: number) => number;
-
-function randomOf(firstSeed: number): Random {
-  let seed = Math.imul(firstSeed, 2654435761) >>> 0;
-  return (below) => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return Math.floor((seed / 2 ** 32) * below);
-  };
-}
-function pick<Item>(random: Random, items: readonly Item[]): Item {
-  return items[random(items.length)]!;
-}
 /** Lets what was resolved be seen to. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

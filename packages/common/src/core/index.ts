@@ -9,7 +9,7 @@ export { decodeKafkaEvent } from './cloudevents/kafka-binding.ts';
 export { isTransportValue, transportName } from './cloudevents/transport-headers.ts';
 export * from './duration-text.ts';
 export * from './fault.ts';
-export { FetchedRecord } from './fetched-record.ts';
+export { BatchContents, FetchedRecord, RecordCursor } from './fetched-record.ts';
 export * from './kafka-names.ts';
 export * from './kafka-record.ts';
 export * from './kafka-secret.ts';
