@@ -28,7 +28,7 @@ export async function benchDispatcher({ world, runs, isQuick, step }: BenchConte
     step(`${at}, bare undici loop`);
     measured.undici.push(await postBacklog(world, backlog, partitions));
     step(`${at}, dispatcher with undici`);
-    measured['by undici'].push(await dispatchBacklog(world, backlog, `undici-${run}`, { env: { HTTP_CLIENT: 'undici' } }));
+    measured['by undici'].push(await dispatchBacklog(world, backlog, `undici-${run}`, { env: { SUBSCRIBER_CLIENT: 'undici' } }));
     step(`${at}, bare socket loop`);
     measured.sockets.push(await postBacklog(world, backlog, partitions, 'sockets'));
     step(`${at}, dispatcher`);
