@@ -18,6 +18,7 @@ export const settings = {
   queueLimitBytes: bytes('QUEUE_LIMIT', { default: '64MiB', about: 'bytes of events in memory; beyond it senders get 429' }),
   batchBodyLimitBytes: bytes('BATCH_BODY_LIMIT', { default: '8MiB', about: 'the largest body of a batch of events' }),
   headerLimitBytes: bytes('HEADER_LIMIT', { default: '32KiB', about: 'the largest head of a request' }),
+  fastLane: oneOf('FAST_LANE', ['on', 'off'], { default: 'on', about: 'on reads plain events from the bytes of their requests and leaves all others to Node\'s HTTP server; off leaves all to it' }),
   requestTimeoutMs: durationMs('REQUEST_TIMEOUT', { default: '30s', about: 'how long a sender may take to send a request' }),
   maxConnections: count('MAX_CONNECTIONS', { default: 20_000, about: 'connections open at a time' }),
   shutdownDelayMs: durationMs('SHUTDOWN_DELAY', { default: '0ms', about: 'time between "not ready" and closing the port, for endpoints to notice; with DRAIN_TIMEOUT and 5 s shorter than terminationGracePeriodSeconds' }),

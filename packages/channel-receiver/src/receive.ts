@@ -1,11 +1,14 @@
 /**
  * HOT PATH. One request: find the KafkaChannel, read the event, make its record, produce, answer.
  *
+ * Two ways lead through it. `admit` and `receive` take any request, as text; `admitPlain` and `storePlain` take the
+ * plain event of the fast lane (io/fast-lane.ts), whose record is in bytes already. They decide alike.
+ *
  * Always true: 202 is answered only after Kafka has acknowledged every event of the request. The bytes of a request
  * are taken from one budget when it is admitted and given back when it is answered, so that memory is bounded whatever
  * senders and Kafka do.
  */
-import { decodeHttpEvent, Fault, recordBytes, batchBytes, type ByteBudget, type DecodedEvent, type OutgoingRecord, type ProducePump, type Settlement } from '@knative-kafka/common/core';
+import { batchBytes, decodeHttpEvent, encodedRecordBytes, Fault, recordBytes, type ByteBudget, type DecodedEvent, type EncodedRecord, type OutgoingRecord, type ProducePump, type Settlement } from '@knative-kafka/common/core';
 import { addressedChannel, type ChannelAddresses } from './core/channel-address.ts';
 import { partitionOfKey, type StickyPartition } from './core/partition-key.ts';
 import { accepted, encodedBody, kafkaAway, notAnEvent, notStored, overloaded, tooLarge, unknownChannel, type Answer } from './core/receive-response.ts';
@@ -53,8 +56,21 @@ export interface ReceiveLimits {
   readonly batchBodyLimitBytes: number;
 }
 
+/** A plain event as it was read, and as it will be stored. */
+export interface PlainEvent extends EncodedRecord {
+  timestampMs: number;
+}
+
+/** Told once what became of a plain event. */
+export interface PlainSettlement extends Settlement {
+  /** A bug: nothing is stored. */
+  broken(error: unknown): void;
+}
+
 /** Headers, objects and buffers that come with each request beside its body: a round figure, measured. */
 const requestOverheadBytes = 4096;
+/** What `recordBytes` counts for a header beside its text. */
+const headerBoundBytes = 6;
 
 export class Receive {
   readonly #io: ReceiveIo;
@@ -71,10 +87,19 @@ export class Receive {
     if (route === undefined) return unknownChannel(head.host, head.target);
     // Stored as it comes, a compressed body would reach subscribers that never asked for it.
     if (head.contentEncoding !== undefined && head.contentEncoding !== 'identity') return encodedBody(head.contentEncoding);
-    const bodyLimitBytes = head.isBatch ? this.#limits.batchBodyLimitBytes : route.maxMessageBytes;
-    if (head.contentLength !== undefined && head.contentLength > bodyLimitBytes) return tooLarge(bodyLimitBytes);
+    return this.#admitTo(route, head.isBatch ? this.#limits.batchBodyLimitBytes : route.maxMessageBytes, head.contentLength);
+  }
+
+  /** The same for the head of a plain event: neither a batch nor encoded. */
+  admitPlain(host: string, target: string, contentLength: number): Admission | Answer {
+    const route = addressedChannel(this.#io.addresses(), host, target);
+    return route === undefined ? unknownChannel(host, target) : this.#admitTo(route, route.maxMessageBytes, contentLength);
+  }
+
+  #admitTo(route: ChannelRoute, bodyLimitBytes: number, contentLength: number | undefined): Admission | Answer {
+    if (contentLength !== undefined && contentLength > bodyLimitBytes) return tooLarge(bodyLimitBytes);
     if (!this.#io.kafka.isUp()) return kafkaAway(this.#io.kafka.reason());
-    const heldBytes = requestOverheadBytes + (head.contentLength ?? 0);
+    const heldBytes = requestOverheadBytes + (contentLength ?? 0);
     if (!this.#io.budget.take(heldBytes)) return overloaded;
     return { route, bodyLimitBytes, heldBytes };
   }
@@ -109,6 +134,37 @@ export class Receive {
     }
   }
 
+  /**
+   * Stores a plain event; whoever asks abandons the admission, after the settlement or after `false`.
+   *
+   * @param event its bytes may change when this returns, unless `isValueKept`
+   * @returns false when it may be too large for its topic; then it is for `receive` to say
+   */
+  storePlain({ route }: Admission, event: PlainEvent, settlement: PlainSettlement): boolean {
+    // The more careful of the two bounds, so that no event is taken here that `receive` would refuse.
+    if (batchBytes(encodedRecordBytes(event) + headerBoundBytes * event.headerCount) > route.maxMessageBytes) return false;
+    event.timestampMs = this.#io.wallClockMs();
+    const partitions = this.#io.pump.partitionCount(route.topic);
+    if (typeof partitions === 'number') this.#appendPlain(route, event, partitions, settlement);
+    else void this.#storePlainWhenKnown(partitions, route, ownCopy(event), settlement);
+    return true;
+  }
+
+  async #storePlainWhenKnown(partitions: Promise<number>, route: ChannelRoute, event: EncodedRecord, settlement: PlainSettlement): Promise<void> {
+    try {
+      this.#appendPlain(route, event, await partitions, settlement);
+    } catch (error) {
+      if (error instanceof Fault) settlement.settled(error);
+      else settlement.broken(error);
+    }
+  }
+
+  #appendPlain(route: ChannelRoute, event: EncodedRecord, partitions: number, settlement: PlainSettlement): void {
+    const { headers, keyStart, keyEnd } = event;
+    const partition = keyStart < 0 ? this.#stickyPartition(route, partitions) : partitionOfKey(headers, partitions, keyStart, keyEnd);
+    this.#io.pump.appendEncoded(route.topic, partition, event, this.#io.nowMs() + this.#limits.produceDeadlineMs, settlement);
+  }
+
   #record(event: DecodedEvent): OutgoingRecord {
     return {
       key: event.partitionKey === undefined ? null : Buffer.from(event.partitionKey),
@@ -140,13 +196,24 @@ export class Receive {
           if (--open === 0) resolve(failure === undefined ? accepted : notStored(failure, stored, records.length, route.maxMessageBytes));
         },
       };
-      for (const record of records) this.#io.pump.append(route.topic, this.#partition(route, record, partitions), record, deadline, settlement);
+      for (const record of records) {
+        const partition = record.key === null ? this.#stickyPartition(route, partitions) : partitionOfKey(record.key, partitions);
+        this.#io.pump.append(route.topic, partition, record, deadline, settlement);
+      }
     });
   }
 
-  #partition(route: ChannelRoute, record: OutgoingRecord, partitions: number): number {
-    if (record.key !== null) return partitionOfKey(record.key, partitions);
+  #stickyPartition(route: ChannelRoute, partitions: number): number {
     const { pump, random } = this.#io;
     return route.sticky.choose(pump.rounds(route.topic), () => pump.ledPartitions(route.topic), partitions, random);
   }
+}
+
+function ownCopy(event: EncodedRecord): EncodedRecord {
+  const { headersEnd, headerCount, keyStart, keyEnd, value, valueStart, valueEnd, timestampMs } = event;
+  return {
+    headers: Buffer.from(event.headers.subarray(0, headersEnd)), headersEnd, headerCount, keyStart, keyEnd,
+    value: value === null ? null : Buffer.from(value.subarray(valueStart, valueEnd)), valueStart: 0, valueEnd: valueEnd - valueStart,
+    timestampMs,
+  };
 }

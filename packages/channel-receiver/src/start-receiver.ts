@@ -12,7 +12,7 @@ import { Receive } from './receive.ts';
 
 export type ReceiverOptions = Pick<
   ReceiverConfig,
-  'httpPort' | 'clusterDomain' | 'produceDeadlineMs' | 'produceLingerMs' | 'queueLimitBytes' | 'batchBodyLimitBytes' | 'headerLimitBytes' | 'requestTimeoutMs' | 'maxConnections' | 'shutdownDelayMs' | 'drainTimeoutMs'
+  'httpPort' | 'fastLane' | 'clusterDomain' | 'produceDeadlineMs' | 'produceLingerMs' | 'queueLimitBytes' | 'batchBodyLimitBytes' | 'headerLimitBytes' | 'requestTimeoutMs' | 'maxConnections' | 'shutdownDelayMs' | 'drainTimeoutMs'
 >;
 
 export interface ReceiverParts {
@@ -74,12 +74,13 @@ export async function startReceiver(options: ReceiverOptions, { resources, kafka
   };
   const server = await startIngestServer({
     ...options,
+    ...createReceiverMetrics(registry, pump, budget),
+    fastLane: options.fastLane === 'on',
     port: options.httpPort,
     receive,
     log,
     extend,
     readiness: () => ({ reasons: notReady() }),
-    onAnswer: createReceiverMetrics(registry, pump, budget),
   });
   log.info({ port: server.port }, 'receiver started');
 

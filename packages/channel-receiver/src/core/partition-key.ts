@@ -6,19 +6,18 @@
  * events that leave together, because one batch costs less than several.
  */
 
-/** murmur2 of Kafka's `org.apache.kafka.common.utils.Utils.murmur2`; a signed 32-bit number. */
-export function murmur2(data: Uint8Array): number {
+/** murmur2 of Kafka's `org.apache.kafka.common.utils.Utils.murmur2` over `data[start, end)`; a signed 32-bit number. */
+export function murmur2(data: Uint8Array, start = 0, end = data.length): number {
   const multiplier = 0x5bd1e995;
-  const length = data.length;
-  let hash = 0x9747b28c ^ length;
-  let at = 0;
-  for (; at + 4 <= length; at += 4) {
+  let hash = 0x9747b28c ^ (end - start);
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
     let word = data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24);
     word = Math.imul(word, multiplier);
     word ^= word >>> 24;
     hash = Math.imul(hash, multiplier) ^ Math.imul(word, multiplier);
   }
-  const left = length - at;
+  const left = end - at;
   if (left === 3) hash ^= data[at + 2]! << 16;
   if (left >= 2) hash ^= data[at + 1]! << 8;
   if (left >= 1) hash = Math.imul(hash ^ data[at]!, multiplier);
@@ -26,9 +25,9 @@ export function murmur2(data: Uint8Array): number {
   return hash ^ (hash >>> 15);
 }
 
-/** @param partitions how many there are, at least 1 */
-export function partitionOfKey(key: Uint8Array, partitions: number): number {
-  return (murmur2(key) & 0x7fffffff) % partitions;
+/** The partition of the key `bytes[start, end)`. @param partitions how many there are, at least 1 */
+export function partitionOfKey(bytes: Uint8Array, partitions: number, start = 0, end = bytes.length): number {
+  return (murmur2(bytes, start, end) & 0x7fffffff) % partitions;
 }
 
 /** Keyless events of one topic: a random partition, kept until a round has been sent. */

@@ -79,6 +79,9 @@ export function notStored(fault: Fault, stored: number, total: number, limitByte
   return { status: 500, problem: { title: 'Event not stored', detail } };
 }
 
+/** A bug of ours. */
+export const internalError: Answer = { status: 500, problem: { title: 'Internal error', detail: 'the event was not stored' } };
+
 function clip(text: string): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

@@ -1,15 +1,20 @@
 /**
- * The HTTP server that events arrive at: `node:http` for them, Express for everything else on the same port.
+ * The HTTP server that events arrive at: `node:http` for them, Express for everything else on the same port. Before both
+ * of them stands the fast lane (fast-lane.ts), which takes the plain ones and hands everything else over.
  *
  * All that is HTTP stays here: what is behind sees hosts, paths, header text and bytes, and answers with values.
  * Input is bounded in every direction: head, body, time to send, connections.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
 import { addProbes, createApp, listen, type Logger, type Readiness } from '@knative-kafka/common/io';
-import { allowedMethods, badRequest, methodNotAllowed, tooManyHeaders, unknownExpectation, type Answer } from '../core/receive-response.ts';
+import { allowedMethods, badRequest, internalError, methodNotAllowed, tooManyHeaders, unknownExpectation, type Answer } from '../core/receive-response.ts';
 import type { Admission, Receive, RequestHead } from '../receive.ts';
+import { FastLane } from './fast-lane.ts';
+import { brokenRequestBytes, keepAliveTimeoutMs, sendAnswer } from './http-answer.ts';
+import { canShareReadBuffer, readByData, readIntoSharedBuffer, type ReadConnections } from './shared-read-buffer.ts';
 
 export interface IngestServer {
   readonly port: number;
@@ -31,17 +36,21 @@ export interface IngestOptions {
   readonly log: Logger;
   /** Told of each answer to a POST: the channel's key where one was found, and how long the request took. */
   readonly onAnswer: (channel: string | undefined, status: number, seconds: number) => void;
+  /** Whether plain events are read from the bytes (fast-lane.ts), rather than everything by `node:http`. */
+  readonly fastLane: boolean;
+  /** How the fast lane reads connections; unless told, the best way that this Node can. */
+  readonly readConnection?: ReadConnections;
+  /** Told of each connection that the fast lane gave to `node:http`. */
+  readonly onHandOver: () => void;
   /** More routes for the Express part, such as the status page of the standalone mode. */
   readonly extend?: ((app: Express) => void) | undefined;
 }
 
-interface ServerState {
+export interface ServerState {
   /** The port is about to close: a connection that ends with an answer cannot be closed under the next request. */
   isRetiring: boolean;
 }
 
-/** Longer than the idle time of the proxies in front, which must be the ones to close (a close from here can race a request). */
-const keepAliveTimeoutMs = 75_000;
 const headersTimeoutMs = 10_000;
 /** A head with more headers than this is refused. Subscribers have a limit too, and some cut off the rest without a word. */
 const headerCountLimit = 500;
@@ -50,10 +59,51 @@ const lingerMs = 2_000;
 
 export async function startIngestServer(options: IngestOptions): Promise<IngestServer> {
   const state: ServerState = { isRetiring: false };
+  const server = createHttpServer(options, state);
+  const sockets = new Set<Socket>();
+  const track = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
+  let lane: FastLane | undefined;
+  if (options.fastLane) lane = putFastLane(server, options, options.readConnection ?? (await bestReadConnection(options.log)), track);
+  else server.on('connection', track);
+  const port = await listen(server, options.port, '0.0.0.0');
+  return {
+    port,
+    retire: () => {
+      state.isRetiring = true;
+      lane?.retire();
+    },
+    drain: async () => {
+      state.isRetiring = true;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      lane?.drain();
+      // A connection opened ahead of its first request is none of the idle ones to Node, and would be waited for.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      await closed;
+      // The server does not count the connections of the fast lane.
+      await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
+    },
+    cut: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function bestReadConnection(log: Logger): Promise<ReadConnections> {
+  if (await canShareReadBuffer()) return readIntoSharedBuffer;
+  log.warn({ node: process.version }, 'connections are not read into one shared buffer: this Node cannot');
+  return readByData;
+}
+
+/** `node:http` for events, Express behind it for everything else. */
+export function createHttpServer(options: IngestOptions, state: ServerState): Server {
   const app = ingestApp(options);
   const server = createServer({
     maxHeaderSize: options.headerLimitBytes,
-    headersTimeout: Math.min(headersTimeoutMs, options.requestTimeoutMs), // Node takes no longer one
+    headersTimeout: headersTimeoutOf(options),
     requestTimeout: options.requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     connectionsCheckingInterval: 1_000,
@@ -73,27 +123,43 @@ export async function startIngestServer(options: IngestOptions): Promise<IngestS
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => handle(request, response, true));
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => refuse(request, response, unknownExpectation));
   server.on('clientError', answerBrokenRequest);
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+  return server;
+}
+
+/** Node takes no longer one than the time for the whole request. */
+function headersTimeoutOf({ requestTimeoutMs }: IngestOptions): number {
+  return Math.min(headersTimeoutMs, requestTimeoutMs);
+}
+
+/**
+ * Puts the fast lane between a server's port and its HTTP: new connections go to the lane, which hands over to the
+ * listener that the server came with.
+ */
+export function putFastLane(server: Server, options: IngestOptions, readConnection: ReadConnections, onConnection: (socket: Socket) => void): FastLane {
+  const toHttp = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
+  server.removeAllListeners('connection');
+  const lane = new FastLane({
+    ...options,
+    readConnection,
+    headersTimeoutMs: headersTimeoutOf(options),
+    handOver: (socket) => {
+      options.onHandOver();
+      for (const listener of toHttp) listener.call(server, socket);
+    },
   });
-  const port = await listen(server, options.port, '0.0.0.0');
-  return {
-    port,
-    retire: () => {
-      state.isRetiring = true;
-    },
-    drain: async () => {
-      state.isRetiring = true;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      // A connection opened ahead of its first request is none of the idle ones to Node, and would be waited for.
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
-      await closed;
-    },
-    cut: () => server.closeAllConnections(),
-  };
+  let open = 0;
+  server.on('connection', (accepted: Socket) => {
+    // Counted here over both lanes: the server loses sight of a socket that is replaced.
+    if (open >= options.maxConnections) {
+      accepted.destroy();
+      return;
+    }
+    open++;
+    const socket = lane.take(accepted);
+    socket.once('close', () => open--);
+    onConnection(socket);
+  });
+  return lane;
 }
 
 /** Everything that is not an event: probes, the webhook handshake, and a helpful refusal. */
@@ -138,7 +204,7 @@ function ingest(request: IncomingMessage, response: ServerResponse, head: Reques
     }
     receive.receive(admission, request.rawHeaders, body).then(answer, (error: unknown) => {
       options.log.error({ err: error, channel: admission.route.key }, 'event not handled');
-      answer({ status: 500, problem: { title: 'Internal error', detail: 'the event was not stored' } });
+      answer(internalError);
     });
   });
 }
@@ -215,32 +281,7 @@ function discardBody(request: IncomingMessage): void {
   request.once('close', () => clearTimeout(giveUp));
 }
 
-const acceptedHead = ['Content-Length', '0'];
-
-function sendAnswer(response: ServerResponse, answer: Answer): void {
-  if (answer.problem === undefined) {
-    response.writeHead(answer.status, acceptedHead).end();
-    return;
-  }
-  const body = problemBody(answer);
-  const head = ['Content-Type', 'application/problem+json', 'Content-Length', String(body.length)];
-  if (answer.retryAfterSeconds !== undefined) head.push('Retry-After', String(answer.retryAfterSeconds));
-  if (answer.allow !== undefined) head.push('Allow', answer.allow);
-  response.writeHead(answer.status, head).end(body);
-}
-
-function problemBody({ status, problem }: Answer): Buffer {
-  return Buffer.from(JSON.stringify({ type: 'about:blank', status, ...problem }));
-}
-
 /** What the HTTP parser itself refuses never becomes a request; the sender still gets a sentence. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable) return;
-  const [status, title] =
-    error.code === 'HPE_HEADER_OVERFLOW' ? ([431, 'Request Header Fields Too Large'] as const)
-    : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? ([408, 'Request Timeout'] as const)
-    : ([400, 'Bad Request'] as const);
-  const detail = status === 431 ? 'the head of the request is too long' : status === 408 ? 'the request did not arrive in time' : `not an HTTP/1.1 request: ${error.message}`;
-  const body = problemBody({ status, problem: { title, detail } });
-  socket.end(`HTTP/1.1 ${status} ${title}\r\nConnection: close\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\n\r\n${body.toString('latin1')}`);
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (socket.writable) socket.end(brokenRequestBytes(error));
 }
