@@ -52,12 +52,15 @@ describe('SIGTERM', () => {
   const published = async (receiver: Receiver, channel: string, count: number, keys = 6): Promise<ReadonlySet<string>> =>
     (await sendEvents({ urls: [receiver.url(channel)], count, keys })).acknowledged;
 
-  describe('for a receiver', () => {
+  describe.each(['on', 'off'])('for a receiver, with the fast lane %s,', (fastLane) => {
+    const channel = (name: string): string => `${name}-${fastLane}`;
+    const startReceiver = (env: Record<string, string> = {}): Promise<Receiver> => world.receiver({ env: { FAST_LANE: fastLane, ...env } });
+
     it('under load loses no event that it acknowledged, and its senders go on elsewhere', async () => {
-      const subscriber = await setUp('loaded');
-      const [leaving, staying] = await Promise.all([world.receiver(), world.receiver(), dispatcher('loaded')]);
+      const subscriber = await setUp(channel('loaded'));
+      const [leaving, staying] = await Promise.all([startReceiver(), startReceiver(), dispatcher(channel('loaded'))]);
       let acknowledgedSoFar = 0;
-      const sending = sendEvents({ urls: [leaving.url('loaded'), staying.url('loaded')], count: 3_000, keys: 30, onAcknowledged: (count) => { acknowledgedSoFar = count; } });
+      const sending = sendEvents({ urls: [leaving.url(channel('loaded')), staying.url(channel('loaded'))], count: 3_000, keys: 30, onAcknowledged: (count) => { acknowledgedSoFar = count; } });
       await waitFor('a third of the load', () => acknowledgedSoFar > 1_000, { timeoutMs: patienceMs });
       await terminate(leaving);
       expect(await ended(leaving)).toEqual(endedWell);
@@ -69,9 +72,9 @@ describe('SIGTERM', () => {
     });
 
     it('takes events until its port closes, and lets no sender keep a connection', async () => {
-      await setUp('retiring');
-      const receiver = await world.receiver({ env: { SHUTDOWN_DELAY: '60s' } });
-      const send = (id: string) => fetch(receiver.url('retiring'), { method: 'POST', headers: Object.fromEntries(attributes(id)) });
+      await setUp(channel('retiring'));
+      const receiver = await startReceiver({ SHUTDOWN_DELAY: '60s' });
+      const send = (id: string) => fetch(receiver.url(channel('retiring')), { method: 'POST', headers: Object.fromEntries(attributes(id)) });
       const before = await send('before');
       expect([before.status, before.headers.get('connection')]).toEqual([202, 'keep-alive']);
       await terminate(receiver);
@@ -84,13 +87,13 @@ describe('SIGTERM', () => {
     });
 
     it('stops accepting, answers all that is under way, and ends', async () => {
-      const subscriber = await setUp('waiting');
-      const [receiver] = await Promise.all([world.receiver(), dispatcher('waiting')]);
-      await published(receiver, 'waiting', 6); // so that nothing but Kafka itself is waited for
+      const subscriber = await setUp(channel('waiting'));
+      const [receiver] = await Promise.all([startReceiver(), dispatcher(channel('waiting'))]);
+      await published(receiver, channel('waiting'), 6); // so that nothing but Kafka itself is waited for
       const broker = world.kafka.brokers[0]!;
       broker.freeze();
       const ids = Array.from({ length: 50 }, (_, n) => `late-${n}`);
-      const answers = Promise.all(ids.map((id) => exchange(receiver.httpPort, request('POST', '/default/waiting', attributes(id), '{}'), { timeoutMs: patienceMs })));
+      const answers = Promise.all(ids.map((id) => exchange(receiver.httpPort, request('POST', `/default/${channel('waiting')}`, attributes(id), '{}'), { timeoutMs: patienceMs })));
       try {
         await waitFor('all of them under way', async () => (await metric(receiver, 'knative_kafka_produce_pending_records')) === ids.length, { timeoutMs: patienceMs });
         await terminate(receiver);
@@ -106,13 +109,13 @@ describe('SIGTERM', () => {
     });
 
     it('waits neither for connections without a request nor for a sender that does not get done', async () => {
-      await setUp('silent');
-      const receiver = await world.receiver({ env: { DRAIN_TIMEOUT: '2s' } });
+      await setUp(channel('silent'));
+      const receiver = await startReceiver({ DRAIN_TIMEOUT: '2s' });
       const nothing = exchange(receiver.httpPort, '', { timeoutMs: patienceMs });
       const [used] = await Promise.all([
-        exchange(receiver.httpPort, request('POST', '/default/silent', attributes('used')), { answers: 2, timeoutMs: patienceMs }),
+        exchange(receiver.httpPort, request('POST', `/default/${channel('silent')}`, attributes('used')), { answers: 2, timeoutMs: patienceMs }),
         nothing,
-        exchange(receiver.httpPort, request('POST', '/default/silent', [...attributes('half'), ['Content-Length', '100']], '{'), { timeoutMs: patienceMs }),
+        exchange(receiver.httpPort, request('POST', `/default/${channel('silent')}`, [...attributes('half'), ['Content-Length', '100']], '{'), { timeoutMs: patienceMs }),
         (async () => {
           await waitFor('the half request under way', async () => (await metric(receiver, 'knative_kafka_ingress_held_bytes')) > 0, { timeoutMs: patienceMs });
           await waitFor('the other one answered', async () => (await metric(receiver, 'knative_kafka_ingress_requests_total', { status: '202' })) === 1, { timeoutMs: patienceMs });
@@ -124,13 +127,13 @@ describe('SIGTERM', () => {
     });
 
     it('gives up what Kafka does not take in time, tells the senders, and ends', async () => {
-      await setUp('stuck');
-      const receiver = await world.receiver({ env: { DRAIN_TIMEOUT: '1s' } });
-      await published(receiver, 'stuck', 6);
+      await setUp(channel('stuck'));
+      const receiver = await startReceiver({ DRAIN_TIMEOUT: '1s' });
+      await published(receiver, channel('stuck'), 6);
       const broker = world.kafka.brokers[0]!;
       broker.freeze();
       try {
-        const answers = Promise.all(Array.from({ length: 20 }, (_, n) => exchange(receiver.httpPort, request('POST', '/default/stuck', attributes(`stuck-${n}`)), { timeoutMs: patienceMs })));
+        const answers = Promise.all(Array.from({ length: 20 }, (_, n) => exchange(receiver.httpPort, request('POST', `/default/${channel('stuck')}`, attributes(`stuck-${n}`)), { timeoutMs: patienceMs })));
         await waitFor('all of them under way', async () => (await metric(receiver, 'knative_kafka_produce_pending_records')) === 20, { timeoutMs: patienceMs });
         await terminate(receiver);
         // Neither answer is an acknowledgement: 503 for what waited, a closed connection for what Kafka may have got.

@@ -218,7 +218,7 @@ function complaint({ name, expected, allow }: Malformed, { answers, isClosed }: 
   return isReasoned ? undefined : `${name}: no reason in ${JSON.stringify(problem)}`;
 }
 
-describe('malformed requests', () => {
+describe.each(['on', 'off'])('malformed requests, with the fast lane %s,', (fastLane) => {
   const all = Object.values(groups).flat();
   const meanwhile = new AbortController();
   let world: World;
@@ -244,7 +244,7 @@ describe('malformed requests', () => {
     await Promise.all([world.channel('orders', 3), world.channel('small', 1, { 'max.message.bytes': String(smallTopicBytes) })]);
     subscriber = await world.subscriber();
     world.subscription('all', 'orders', subscriber.uri);
-    [receiver] = await Promise.all([world.receiver({ env: { REQUEST_TIMEOUT: requestTimeout } }), world.dispatcher()]);
+    [receiver] = await Promise.all([world.receiver({ env: { REQUEST_TIMEOUT: requestTimeout, FAST_LANE: fastLane } }), world.dispatcher()]);
     goodEvents = sendEvents({ urls: [receiver.url('orders')], count: 1_000_000, keys: 5, pauseMs: 5, signal: meanwhile.signal });
     await waitFor('the first good event', () => subscriber.accepted.length > 0, { timeoutMs: patienceMs });
   });
