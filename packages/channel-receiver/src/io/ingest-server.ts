@@ -265,7 +265,11 @@ function readBody(request: IncomingMessage, receive: Receive, admission: Admissi
     else if (first === undefined) first = chunk;
     else (rest ??= [first]).push(chunk);
   });
-  request.on('end', () => finish(rest === undefined ? (first ?? emptyBody) : Buffer.concat(rest, bytes)));
+  request.on('end', () => {
+    const body = rest === undefined ? (first ?? emptyBody) : Buffer.concat(rest, bytes);
+    first = rest = undefined; // the request, and all that listens to it, lives until it is answered
+    finish(body);
+  });
   request.on('close', () => finish(undefined));
   request.on('error', () => finish(undefined));
 }
