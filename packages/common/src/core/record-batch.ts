@@ -9,7 +9,7 @@
  * Always true: after `finish` the pieces, one behind the other, are one valid batch of all records appended so far, with
  * offsets from 0; without compression, producer id or transaction; with the time that the sender gave each record.
  */
-import { ChunkPool, chunkBytes, firstChunkBytes } from './chunk-pool.ts';
+import { ChunkPool } from './chunk-pool.ts';
 import type { OutgoingRecord } from './kafka-record.ts';
 
 /** A record whose headers are in Kafka's format already. Its bytes are copied when it is appended: the buffers may be used again at once. */
@@ -51,6 +51,14 @@ const headerBytes = 61;
 /** The length of a batch counts what follows it. */
 const beforeLengthCounts = 12;
 
+/** What is the same in each batch of ours: offsets from 0, which the broker changes; no compression, the sender's time; no ids. */
+const emptyHeader = Buffer.alloc(headerBytes);
+emptyHeader.writeInt32BE(-1, leaderEpochAt);
+emptyHeader.writeInt8(2, magicAt);
+emptyHeader.writeBigInt64BE(-1n, producerIdAt);
+emptyHeader.writeInt16BE(-1, producerEpochAt);
+emptyHeader.writeInt32BE(-1, baseSequenceAt);
+
 /** Attributes, and the most that lengths, deltas and counts of a record take as varints: 36. */
 const recordOverheadBytes = 40;
 /** From here on a value that is kept is a piece of its own rather than copied; below it, copying costs less. */
@@ -62,7 +70,7 @@ export function encodedRecordBytes(record: EncodedRecord): number {
 }
 
 export class RecordBatch {
-  readonly #pool: ChunkPool | undefined;
+  readonly #pool: ChunkPool;
   /** All memory taken from the pool; the batch's header is at the start of the first. */
   readonly #chunks: Buffer[] = [];
   /** What is written, but for `#chunk[#pieceStart, #at)`. */
@@ -76,9 +84,10 @@ export class RecordBatch {
   #maxTimestampMs = 0;
 
   /** @param pool for its memory; without one it is left to the garbage collector */
-  constructor(pool?: ChunkPool) {
+  constructor(pool = new ChunkPool()) {
     this.#pool = pool;
-    this.#chunk = this.#takeChunk(headerBytes, firstChunkBytes);
+    this.#chunk = pool.takeFirst();
+    this.#chunks.push(this.#chunk);
   }
 
   /** A batch of records that are at hand. */
@@ -144,16 +153,11 @@ export class RecordBatch {
   finish(crc32c: Crc32c): readonly Buffer[] {
     const pieces = this.#allPieces();
     const header = pieces[0]!;
-    header.fill(0, 0, headerBytes); // base offset 0: the broker gives offsets; attributes 0: no compression, the sender's time
+    emptyHeader.copy(header);
     header.writeInt32BE(this.#bytes - beforeLengthCounts, lengthAt);
-    header.writeInt32BE(-1, leaderEpochAt);
-    header.writeInt8(2, magicAt);
     header.writeInt32BE(this.#count - 1, lastOffsetDeltaAt);
-    header.writeBigInt64BE(BigInt(this.#baseTimestampMs), baseTimestampAt);
-    header.writeBigInt64BE(BigInt(this.#maxTimestampMs), maxTimestampAt);
-    header.writeBigInt64BE(-1n, producerIdAt);
-    header.writeInt16BE(-1, producerEpochAt);
-    header.writeInt32BE(-1, baseSequenceAt);
+    writeInt64(header, this.#baseTimestampMs, baseTimestampAt);
+    writeInt64(header, this.#maxTimestampMs, maxTimestampAt);
     header.writeInt32BE(this.#count, recordCountAt);
     header.writeUInt32BE(crc32c([header.subarray(attributesAt), ...pieces.slice(1)]), crcAt);
     return pieces;
@@ -161,7 +165,7 @@ export class RecordBatch {
 
   /** Gives the memory back for other batches. Only where nobody can still read the pieces; the batch is of no use afterwards. */
   recycle(): void {
-    for (const chunk of this.#chunks.splice(0)) this.#pool?.give(chunk);
+    for (const chunk of this.#chunks.splice(0)) this.#pool.give(chunk);
     this.#pieces.length = 0;
   }
 
@@ -169,7 +173,8 @@ export class RecordBatch {
   #startRecord(timestampMs: number, fieldsBytes: number, writtenBytes: number): void {
     if (this.#chunk.length - this.#at < recordOverheadBytes + writtenBytes) {
       this.#endPiece();
-      this.#chunk = this.#takeChunk(recordOverheadBytes + writtenBytes, chunkBytes);
+      this.#chunk = this.#pool.take(recordOverheadBytes + writtenBytes);
+      this.#chunks.push(this.#chunk);
       this.#pieceStart = this.#at = 0;
     }
     if (this.#count === 0) this.#baseTimestampMs = this.#maxTimestampMs = timestampMs;
@@ -189,12 +194,6 @@ export class RecordBatch {
   #copy(source: Buffer, start: number, end: number): void {
     source.copy(this.#chunk, this.#at, start, end);
     this.#at += end - start;
-  }
-
-  #takeChunk(leastBytes: number, wantedBytes: number): Buffer {
-    const chunk = this.#pool === undefined ? Buffer.allocUnsafeSlow(Math.max(leastBytes, wantedBytes)) : this.#pool.take(leastBytes, wantedBytes);
-    this.#chunks.push(chunk);
-    return chunk;
   }
 
   #endPiece(): void {
@@ -237,13 +236,30 @@ function scratchOf(headers: OutgoingRecord['headers'], keyBytes: number): Buffer
   return larger;
 }
 
+/** Text up to here, if it is ASCII, has a length of one byte, and is written faster unit by unit than by a call into Node. */
+const longestShortText = 63;
+
+/** @returns false where some of the text is not ASCII; what was written until then is of no use */
+function putAscii(buffer: Buffer, at: number, text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit > 0x7f) return false;
+    buffer[at + index] = unit;
+  }
+  return true;
+}
+
 /** Length and bytes. @returns where they end */
 function putBytes(buffer: Buffer, at: number, content: string | Buffer): number {
   if (typeof content !== 'string') {
     const bytesAt = putVarint(buffer, at, content.length * 2);
     return bytesAt + content.copy(buffer, bytesAt);
   }
-  // Most text is ASCII and short, so that its length is known before it is written and takes one byte.
+  if (content.length <= longestShortText && putAscii(buffer, at + 1, content)) {
+    buffer[at] = content.length * 2;
+    return at + 1 + content.length;
+  }
+  // Its length is not known before it is written, and may then take another byte than was thought.
   const expected = content.length;
   const textAt = at + varintBytes(expected * 2);
   const bytes = buffer.write(content, textAt);
@@ -260,6 +276,13 @@ function putBytes(buffer: Buffer, at: number, content: string | Buffer): number 
 /** The bytes of a key or value with its length; -1 where there is none. */
 function fieldBytes(length: number): number {
   return length < 0 ? 1 : varintBytes(length * 2) + length;
+}
+
+/** Without a BigInt. */
+function writeInt64(buffer: Buffer, value: number, at: number): void {
+  const high = Math.floor(value / 0x1_0000_0000);
+  buffer.writeInt32BE(high, at);
+  buffer.writeUInt32BE(value - high * 0x1_0000_0000, at + 4);
 }
 
 /** Signed to unsigned, small to small. Exact for all that a double holds exactly after doubling. */
