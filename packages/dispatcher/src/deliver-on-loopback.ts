@@ -17,6 +17,9 @@ export interface SentEvent {
   readonly body?: string | Buffer;
 }
 
+/** Which client delivers, for a whole file of tests. */
+export const loopbackClient = { usesSockets: true };
+
 export interface LoopbackDelivery {
   /** How it answers, in turn, the last for ever; or a URL where no server of the test is. */
   readonly subscriber: readonly Answer[] | string;
@@ -77,7 +80,7 @@ export async function deliverOnLoopback(given: LoopbackDelivery): Promise<Delive
     servers.push(server);
     return { uri: server.url, received: server.received };
   };
-  const client = createSubscriberClient({ connectionsPerDestination: 10, connectTimeoutMs: 10_000, replyLimitBytes: given.replyLimitBytes ?? 1024 * 1024 });
+  const client = createSubscriberClient({ connectionsPerDestination: 10, connectTimeoutMs: 10_000, replyLimitBytes: given.replyLimitBytes ?? 1024 * 1024, ...loopbackClient });
   try {
     const subscriber = await start(given.subscriber);
     const reply = await start(given.reply);

@@ -362,6 +362,32 @@ describe('a destination whose answer was not understood', () => {
     expect(problems).toEqual(['a Transfer-Encoding that is not chunked']);
   });
 
+  it('is undici’s for a while', async () => {
+    const server = await rawServer((socket) => void socket.end(odd));
+    const client = clientOf(true);
+    expect(await send(client, server.url)).toMatchObject(lost);
+    expect(await send(client, server.url)).toMatchObject(success);
+    const later = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => later() + 10 * 60_000);
+    try {
+      expect(await send(client, server.url)).toMatchObject(lost);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(problems).toHaveLength(2);
+  });
+
+  it('is told once, however many attempts are under way', async () => {
+    const waiting: Socket[] = [];
+    const server = await rawServer((socket) => void waiting.push(socket));
+    const client = clientOf(true);
+    const answers = Array.from({ length: 10 }, () => send(client, server.url));
+    await until(() => expect(waiting).toHaveLength(10));
+    for (const socket of waiting) socket.end(odd);
+    for (const answer of await Promise.all(answers)) expect(answer).toMatchObject(lost);
+    expect(problems).toHaveLength(1);
+  });
+
   it('is the only one', async () => {
     const server = await rawServer((socket) => void socket.end(odd));
     const client = clientOf(true);
