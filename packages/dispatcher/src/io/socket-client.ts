@@ -160,12 +160,12 @@ export class SocketDestination {
     this.#awaitTurn();
   }
 
-  /** One that has done its first attempt. */
+  /** One that has done its first attempt rests a little before that. */
   restsLonger(connection: Connection): void {
     this.#unproven.push(connection);
     setTimeout(() => {
       remove(this.#unproven, connection);
-      if (connection.settle()) this.#free.push(connection);
+      this.rests(connection); // the process may have stood still, and have read nothing in that time
     }, firstRestMs);
   }
 
