@@ -91,14 +91,14 @@ function setUp({ change = {}, destination = {}, kafkaKnown, order = desired.orde
       },
     },
     dispatchIo: {
-      send: (request) => {
+      sendTo: (request, receiver) => {
         const { uri } = request;
         const headers = request.headers.flat();
         if (isSendBroken) throw new TypeError('a bug');
         const id = decodeURIComponent(headers[headers.indexOf('ce-id') + 1]!);
         sentHeaders.push([...headers]);
         did.push(`send ${id}${uri === 'http://here/' ? '' : ` to ${uri}`}`);
-        return new Promise((resolve) => waiting.set(id, resolve));
+        waiting.set(id, (answer) => receiver.answered(answer));
       },
       sleep: (ms, signal) => new Promise((resolve) => {
         if (signal.aborted) { resolve(false); return; }

@@ -12,10 +12,11 @@ import { errorData, shownUri } from './core/dead-letter.ts';
 import type { DeadLetter } from './core/dead-letter-record.ts';
 import type { DesiredConsumer, Destination, SourceSettings } from './core/desired-consumers.ts';
 import { InFlightLimit } from './core/in-flight-limit.ts';
+import { recordHeaders } from './core/record-headers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import { eventRecord, sourceEvent } from './core/source-event.ts';
-import { dispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type Role, type Undeliverable } from './dispatch.ts';
-import { PartitionLane } from './partition-lane.ts';
+import { startDispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type OutcomeReceiver, type Role, type Undeliverable } from './dispatch.ts';
+import { PartitionLane, type LaneEntry } from './partition-lane.ts';
 import type { ConsumerMetrics, PartitionLag } from './io/dispatcher-metrics.ts';
 import { RateLeases } from './io/rate-leases.ts';
 
@@ -24,7 +25,7 @@ export interface ConsumeIo {
   readonly admin: Pick<Admin, 'commitInitialOffsets'>;
   /** Resolves when it is known how to reach Kafka, or why that is not known yet. */
   readonly kafkaKnown?: Promise<void> | undefined;
-  readonly dispatchIo: Omit<DispatchIo, 'readEvent' | 'onAttempt' | 'onReply' | 'keep' | 'rateLimit'>;
+  readonly dispatchIo: Omit<DispatchIo, 'readEvent' | 'plainHeaders' | 'onAttempt' | 'onReply' | 'keep' | 'rateLimit'>;
   /** Stores in the dead letter topic, however long that takes. @returns false when the signal ended it */
   readonly keep: (letter: DeadLetter, signal: AbortSignal) => Promise<boolean>;
   readonly metrics: ConsumerMetrics;
@@ -336,6 +337,7 @@ export class ConsumerGroup {
     const place: TopicPartition = { topic, partition };
     const io: DispatchIo = {
       ...this.#io.dispatchIo,
+      plainHeaders: source === undefined ? recordHeaders : undefined,
       readEvent: source === undefined ? readChannelEvent : (record) => this.#sourceEvent(record, place),
       rateLimit: source === undefined ? undefined : () => this.#rateLeases,
       sleep: (ms, signal) => this.#inFlightLimit.without(this.#io.dispatchIo.sleep(ms, signal), signal),
@@ -343,8 +345,19 @@ export class ConsumerGroup {
       onAttempt: (role, answer, willRetry) => this.#onAttempt(role, answer, willRetry),
       onReply: (result) => this.#io.metrics.reply(result),
     };
-    return new PartitionLane({ topic, partition, order, metadata, inFlightLimit: this.#inFlightLimit, metadataLimitBytes: commitMetadataLimitBytes }, {
-      dispatch: (held, signal) => this.#dispatch(held, io, signal),
+    const ended = (entry: LaneEntry, outcome: DispatchOutcome): void => {
+      this.#io.metrics.dispatchSeconds.observe((performance.now() - entry.startedAt) / 1000);
+      lane.ended(entry, outcome);
+    };
+    const receiver: OutcomeReceiver<LaneEntry> = {
+      ended,
+      failed: (entry, error, signal) => void this.#keepAfterBug(entry, error, io, signal).then((outcome) => ended(entry, outcome)),
+    };
+    const lane: PartitionLane = new PartitionLane({ topic, partition, order, metadata, inFlightLimit: this.#inFlightLimit, metadataLimitBytes: commitMetadataLimitBytes }, {
+      dispatch: (entry, signal) => {
+        entry.startedAt = performance.now();
+        startDispatch(entry, this.#currentDestination, io, signal, receiver);
+      },
       pause: () => this.#member?.pause(place),
       resume: () => this.#member?.resume(place),
       onSettled: (outcome) => this.#onSettled(outcome),
@@ -355,6 +368,7 @@ export class ConsumerGroup {
       onQueued: (bytes) => this.#io.metrics.queueBytes.inc(bytes),
       queueLimitBytes: this.#io.partitionQueueBytes,
     });
+    return lane;
   }
 
   #sourceEvent(record: IncomingRecord, place: TopicPartition): StoredEvent {
@@ -366,18 +380,11 @@ export class ConsumerGroup {
     this.#io.onLanes(-1);
   }
 
-  async #dispatch(held: HeldRecord, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
-    const startedAt = performance.now();
-    try {
-      return await dispatch(held, this.#currentDestination, io, signal);
-    } catch (error) {
-      // A bug must not cost the event, nor the others of the partition theirs: it is kept for whoever mends the bug.
-      this.#io.log.error({ ...this.desired.owner, err: error }, 'delivery failed with a bug');
-      const isKept = await io.keep({ record: held.record, attempts: held.failedAttempts ?? 0, failure: undefined, reason: 'internal-error' }, signal);
-      return isKept ? { kind: 'kept', reason: 'internal-error' } : { kind: 'interrupted' };
-    } finally {
-      this.#io.metrics.dispatchSeconds.observe((performance.now() - startedAt) / 1000);
-    }
+  /** A bug must not cost the event, nor the others of the partition theirs: it is kept for whoever mends the bug. */
+  async #keepAfterBug(held: HeldRecord, error: unknown, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+    this.#io.log.error({ ...this.desired.owner, err: error }, 'delivery failed with a bug');
+    const isKept = await io.keep({ record: held.record, attempts: held.failedAttempts ?? 0, failure: undefined, reason: 'internal-error' }, signal);
+    return isKept ? { kind: 'kept', reason: 'internal-error' } : { kind: 'interrupted' };
   }
 
   #onAttempt(role: Role, answer: DeliveryAnswer, willRetry: boolean): void {

@@ -6,7 +6,9 @@
  * Only the time between attempts is virtual: it is noted and has passed.
  */
 import { decodeHttpEvent, decodeKafkaEvent, defaultDelivery, effectiveDelivery, type Delivery, type DeliverySpec, type IncomingRecord } from '@knative-kafka/common/core';
+import { recordHeaders } from './core/record-headers.ts';
 import { dispatch, type DispatchOutcome, type Undeliverable } from './dispatch.ts';
+import { fetchedRecord } from './fetched-record-of.ts';
 import { LoopbackSubscriber, type Answer, type ReceivedRequest } from './io/loopback-subscriber.ts';
 import { createSubscriberClient } from './io/subscriber-client.ts';
 
@@ -97,9 +99,11 @@ export async function deliverOnLoopback(given: LoopbackDelivery): Promise<Delive
     const attempts: string[] = [];
     const replies: string[] = [];
     const kept: Undeliverable[] = [];
-    const outcome = await dispatch({ record: given.record ?? recordOf(given.event ?? plainEvent) }, () => destination, {
+    const { headers, value, key } = given.record ?? recordOf(given.event ?? plainEvent);
+    const outcome = await dispatch({ record: fetchedRecord(headers, value, key) }, () => destination, {
+      plainHeaders: recordHeaders,
       readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
-      send: (request) => client.send(request),
+      sendTo: (request, receiver) => client.sendTo(request, receiver),
       keep: (undeliverable) => {
         kept.push(undeliverable);
         return Promise.resolve(true);

@@ -35,6 +35,11 @@ function recordWith(headers: readonly (readonly [string, string | Buffer])[], va
   return { offset: 0n, key: null, value: value === null ? null : Buffer.from(value), headers: [...required, ...headers].map(([name, text]) => [name, Buffer.from(text)]), timestampMs: 0 };
 }
 
+/** Without offset and time, which are the test's. */
+function contents({ key, value, headers }: IncomingRecord): Pick<IncomingRecord, 'key' | 'value' | 'headers'> {
+  return { key, value, headers };
+}
+
 describe('OUT-02: the event arrives as it was sent', () => {
   it.each<[string, SentEvent, Record<string, string>]>([
     ['binary', plainEvent, { ...attributes, 'content-type': 'application/json' }],
@@ -390,7 +395,7 @@ describe('OUT-13: a dead letter sink that fails', () => {
     const { outcome, kept, uris } = await deliverOnLoopback({ subscriber: [{ status: 422, body: 'no' }], deadLetterSink, delivery: { retry: 1 } });
     expect(outcome).toEqual({ kind: 'kept', reason: 'status-422' });
     expect(kept).toMatchObject([{ failure: { uri: uris.subscriber, answer: { status: 422, body: Buffer.from('no') } }, reason: 'status-422' }]);
-    expect(kept[0]!.record).toEqual(recordOf(plainEvent));
+    expect(contents(kept[0]!.record)).toEqual(contents(recordOf(plainEvent)));
   });
 });
 

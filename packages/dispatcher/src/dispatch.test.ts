@@ -5,9 +5,11 @@
 import { describe, expect, it } from 'vitest';
 import { decodeKafkaEvent, defaultDelivery, type Delivery, type IncomingRecord } from '@knative-kafka/common/core';
 import type { Destination } from './core/desired-consumers.ts';
+import { recordHeaders } from './core/record-headers.ts';
 import { TextHeaders } from './core/request-headers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
-import { dispatch, type DeliveryRequest, type DispatchIo, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
+import { dispatch, startDispatch, type DeliveryRequest, type DispatchIo, type DispatchOutcome, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
+import { fetchedRecord } from './fetched-record-of.ts';
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const eventHeaders: [string, string][] = [['ce_specversion', '1.0'], ['ce_id', '1'], ['ce_source', '/s'], ['ce_type', 't'], ['content-type', 'application/json'], ['traceparent', traceparent]];
@@ -29,6 +31,7 @@ function fetched(headers: readonly [string, string][] = eventHeaders, value: str
 }
 
 const [subscriber, replyUri, sink] = ['http://subscriber', 'http://reply', 'http://sink'];
+const to = (uri: string) => ({ uri, caCerts: undefined });
 const status = (code: number, retryAfter?: string): DeliveryAnswer => ({ status: code, retryAfter });
 const timeout: DeliveryAnswer = { failure: 'timeout', message: 'no answer within 5 ms' };
 const replied: DeliveryAnswer = { status: 200, reply: { headers: ['ce-specversion', '1.0', 'ce-id', 'r', 'ce-source', '/r', 'ce-type', 'answered'], body: Buffer.from('hi') } };
@@ -46,11 +49,12 @@ interface SetUp {
   /** Called in each wait; it may change what it likes. */
   readonly onSleep?: (all: { readonly waits: number; moveTo(change: Partial<Destination>): void; stop(): void }) => void;
   readonly rateLimit?: () => RateLimit | undefined;
+  readonly plainHeaders?: DispatchIo['plainHeaders'];
   readonly onSend?: (request: DeliveryRequest, moveTo: (change: Partial<Destination>) => void) => void;
 }
 
 /** Runs one record to its outcome. */
-async function run({ answers, delivery = {}, destination = {}, record = fetched().record, random = 0, nowMs = 0, isKept = true, onSleep, rateLimit, onSend }: SetUp) {
+async function run({ answers, delivery = {}, destination = {}, record = fetched().record, random = 0, nowMs = 0, isKept = true, onSleep, rateLimit, plainHeaders, onSend }: SetUp) {
   const sent: DeliveryRequest[] = [];
   const asked = new Map<string, number>();
   const slept: number[] = [];
@@ -69,14 +73,14 @@ async function run({ answers, delivery = {}, destination = {}, record = fetched(
       reads++;
       return decodeKafkaEvent(headers, value);
     },
-    send: (request) => {
+    sendTo: (request, receiver) => {
       const nth = asked.get(request.uri) ?? 0;
       asked.set(request.uri, nth + 1);
       sent.push({ ...request, headers: new TextHeaders([...request.headers.flat()]), body: request.body === null ? null : Buffer.from(request.body) });
       onSend?.(request, moveTo);
       const given = answers[request.uri];
       if (given === undefined) throw new Error(`nobody expected a request to ${request.uri}`);
-      return Promise.resolve(given[Math.min(nth, given.length - 1)]!);
+      receiver.answered(given[Math.min(nth, given.length - 1)]!);
     },
     keep: (undeliverable) => {
       kept.push(undeliverable);
@@ -91,6 +95,7 @@ async function run({ answers, delivery = {}, destination = {}, record = fetched(
     now: () => nowMs,
     longestDelayMs: 300_000,
     rateLimit,
+    plainHeaders,
     onAttempt: (role, answer, willRetry) => attempts.push(`${role} ${'failure' in answer ? answer.failure : answer.status}${willRetry ? ' retry' : ''}`),
     onReply: (result) => replies.push(result),
   };
@@ -103,7 +108,78 @@ function headersOf(request: DeliveryRequest): Record<string, string> {
   const headers = request.headers.flat();
   return Object.fromEntries(headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1]!]] : [])));
 }
-const to = (uri: string) => ({ uri, caCerts: undefined });
+
+describe('a record whose bytes are those of the request', () => {
+  const fast = (change: SetUp) => run({ record: fetchedRecord(eventHeaders, Buffer.from(eventBody)), plainHeaders: recordHeaders, ...change });
+
+  it('is sent as every other, and is not read for it', async () => {
+    const other = await run({ answers: { [subscriber]: [status(202)] } });
+    const { outcome, sent, attempts, reads } = await fast({ answers: { [subscriber]: [status(202)] } });
+    expect(outcome).toEqual({ kind: 'delivered' });
+    expect(sent.map(({ headers, ...request }) => ({ ...request, headers: headers.flat() }))).toEqual(other.sent.map(({ headers, ...request }) => ({ ...request, headers: headers.flat() })));
+    expect(attempts).toEqual(['subscriber 202']);
+    expect(reads).toBe(0);
+  });
+
+  it('goes on like every other, in memory of its own, where the first attempt fails', async () => {
+    const record = fetchedRecord(eventHeaders, Buffer.from(eventBody));
+    const { outcome, sent, attempts, held, reads, slept } = await fast({ record, answers: { [subscriber]: [status(503), timeout, status(200)] } });
+    expect(outcome).toEqual({ kind: 'delivered' });
+    expect(attempts).toEqual(['subscriber 503 retry', 'subscriber timeout retry', 'subscriber 200']);
+    expect(slept).toEqual([100, 200]);
+    expect(reads).toBe(2); // once for each retry
+    expect(new Set(sent.map((request) => JSON.stringify([request.headers.flat(), String(request.body)]))).size).toBe(1);
+    expect(held.record).not.toBe(record);
+    expect(held.record.value?.buffer).not.toBe(record.bytes.buffer);
+  });
+
+  it('goes on like every other where the answer is a reply', async () => {
+    const { outcome, uris } = await fast({ answers: { [subscriber]: [replied], [replyUri]: [status(200)] }, destination: { reply: to(replyUri) } });
+    expect(outcome).toEqual({ kind: 'delivered' });
+    expect(uris).toEqual([subscriber, replyUri]);
+  });
+
+  it('is read where the subscriber wants another format, or it is no plain event', async () => {
+    const structured = await fast({ answers: { [subscriber]: [status(200)] }, delivery: { format: 'json' } });
+    expect(headersOf(structured.sent[0]!)['content-type']).toMatch(/^application\/cloudevents\+json/);
+    const none = await fast({ answers: {}, record: fetchedRecord(eventHeaders.slice(1)) });
+    expect(none.outcome).toEqual({ kind: 'dropped', reason: 'not-a-cloudevent' });
+    const odd = await fast({ answers: { [subscriber]: [status(200)] }, record: fetchedRecord([...eventHeaders, ['ce_subject', 'Zürich']]) });
+    expect(headersOf(odd.sent[0]!)['ce-subject']).toBe('Z%C3%BCrich');
+    expect([structured.reads, none.reads, odd.reads]).toEqual([1, 1, 1]);
+  });
+});
+
+describe('whoever waits for the outcome', () => {
+  const destination = (): Destination => ({ subscriber: to(subscriber), reply: undefined, deadLetterSink: undefined, keepsUndeliverable: false, namespace: 'shop', delivery: defaultDelivery });
+  const io: DispatchIo = {
+    readEvent: ({ headers, value }) => decodeKafkaEvent(headers, value),
+    sendTo: (_, receiver) => receiver.answered(status(200)),
+    keep: () => Promise.resolve(true), sleep: () => Promise.resolve(true), random: () => 0, now: () => 0, longestDelayMs: 1, onAttempt: () => undefined, onReply: () => undefined,
+  };
+
+  it.each<readonly [string, Partial<DispatchIo>]>([
+    ['reads the event', { readEvent: () => { throw new Error('a bug'); } }],
+    ['sends it', { sendTo: () => { throw new Error('a bug'); } }],
+    ['hears of the attempt', { onAttempt: () => { throw new Error('a bug'); } }],
+    ['goes on after a failure', { sendTo: (_, receiver) => receiver.answered(status(500)), sleep: () => Promise.reject(new Error('a bug')) }],
+  ])('is told once of a bug in what %s', async (_, change) => {
+    const told: unknown[] = [];
+    startDispatch({ record: fetched().record }, destination, { ...io, ...change }, new AbortController().signal, { ended: (_held, outcome) => told.push(outcome), failed: (_held, error) => told.push(error) });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toEqual([new Error('a bug')]);
+  });
+
+  it('is told once, whatever it does then', () => {
+    const told: unknown[] = [];
+    const ended = (_: HeldRecord, outcome: DispatchOutcome): void => {
+      told.push(outcome);
+      throw new Error('a bug of its own');
+    };
+    expect(() => startDispatch({ record: fetched().record }, destination, io, new AbortController().signal, { ended, failed: (_, error) => told.push(error) })).toThrow('a bug of its own');
+    expect(told).toEqual([{ kind: 'delivered' }]);
+  });
+});
 
 describe('the subscriber', () => {
   it('gets the event as it is, and is told who asks', async () => {

@@ -1,6 +1,9 @@
 /**
  * HOT PATH of one record: decode, deliver, retry, reply, dead letter, settle.
  *
+ * Nearly every event is taken by its subscriber at once, without a reply. That much goes by plain calls and one object
+ * (`FirstAttempt`); whatever else becomes of a first attempt goes on in async functions, which cost more and read better.
+ *
  * Always true: a record ends as exactly one outcome, which the caller counts. `interrupted` is none: the record is
  * another member's now, or will be read again at the next start. Whatever waits for a retry holds the record and
  * nothing else. Nothing here knows whether it serves a Subscription or a KafkaSource.
@@ -12,6 +15,7 @@ import { readReply } from './core/reply.ts';
 import { TextHeaders, type RequestHeaders } from './core/request-headers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import { retryAfterMs, retryDelayMs } from './core/retry-schedule.ts';
+import type { AnswerReceiver } from './io/subscriber-client.ts';
 
 /** `kept`: in the dead letter topic. `dropped`: nowhere left to send it, by contract. */
 export type DispatchOutcome =
@@ -39,6 +43,13 @@ export interface HeldRecord {
   failedAttempts?: number;
 }
 
+/** Whoever waits for what becomes of a record: told exactly once. */
+export interface OutcomeReceiver<Held extends HeldRecord = HeldRecord> {
+  ended(held: Held, outcome: DispatchOutcome): void;
+  /** There is a bug, and no outcome. @param signal as `startDispatch` was given it */
+  failed(held: Held, error: unknown, signal: AbortSignal): void;
+}
+
 /** What the dead letter topic is told. */
 export interface Undeliverable {
   readonly record: IncomingRecord;
@@ -59,8 +70,13 @@ export interface RateLimit {
 
 export interface DispatchIo {
   readEvent(record: IncomingRecord): StoredEvent | EventError;
-  /** One attempt. Never rejects. */
-  send(request: DeliveryRequest): Promise<DeliveryAnswer>;
+  /**
+   * Where a record's event is what its headers and value say: the headers of a request that delivers it in binary mode,
+   * the same that `readEvent` would lead to. Undefined where only `readEvent` can tell.
+   */
+  readonly plainHeaders?: ((record: IncomingRecord, namespace: string) => RequestHeaders | undefined) | undefined;
+  /** One attempt. Never throws; may tell at once. */
+  sendTo(request: DeliveryRequest, receiver: AnswerReceiver): void;
   /** Stores in the dead letter topic, however long that takes. @returns false when the signal ended it */
   keep(undeliverable: Undeliverable, signal: AbortSignal): Promise<boolean>;
   /** @returns false when the signal ended the wait */
@@ -84,43 +100,119 @@ const interrupted: DispatchOutcome = { kind: 'interrupted' };
  * @param destination asked anew for each attempt: a changed Subscription takes effect at the next one
  * @param signal      ends waiting for a retry; an attempt under way is let finish
  */
-export async function dispatch(held: HeldRecord, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+export function startDispatch<Held extends HeldRecord>(held: Held, destination: () => Destination, io: DispatchIo, signal: AbortSignal, receiver: OutcomeReceiver<Held>): void {
   const limit = io.rateLimit?.();
-  if (limit !== undefined && !limit.take() && !(await itsTurn(held, limit, signal))) return interrupted;
-  let event: StoredEvent | EventError | undefined = io.readEvent(held.record);
-  if (isEventError(event)) return keepOrDrop(held, undefined, 'not-a-cloudevent', destination, io, signal);
+  if (limit === undefined || limit.take()) new FirstAttempt(held, destination, io, signal, receiver).start();
+  else {
+    void itsTurn(held, limit, signal).then((isTurn) => {
+      if (isTurn) new FirstAttempt(held, destination, io, signal, receiver).start();
+      else receiver.ended(held, interrupted);
+    });
+  }
+}
 
-  const request = (): DeliveryRequest => {
-    const current = (event as StoredEvent | undefined) ?? eventOf(held.record, io);
-    event = undefined; // read once for the first attempt; a wait for another one holds the record alone
-    return subscriberRequest(current, destination());
-  };
-  const result = await deliver('subscriber', held, request, destination, io, signal);
+/** `startDispatch` for whoever has one record only. Rejects where there is a bug. */
+export function dispatch(held: HeldRecord, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+  return new Promise((resolve, reject) => {
+    startDispatch(held, destination, io, signal, { ended: (_, outcome) => resolve(outcome), failed: (_, error) => reject(error as Error) });
+  });
+}
+
+/** The first attempt at the subscriber, and what follows from its answer. It holds the record and nothing of the request. */
+class FirstAttempt<Held extends HeldRecord> implements AnswerReceiver {
+  readonly #held: Held;
+  readonly #destination: () => Destination;
+  readonly #io: DispatchIo;
+  readonly #signal: AbortSignal;
+  readonly #receiver: OutcomeReceiver<Held>;
+  #uri = '';
+  #isAnswered = false;
+
+  constructor(held: Held, destination: () => Destination, io: DispatchIo, signal: AbortSignal, receiver: OutcomeReceiver<Held>) {
+    this.#held = held;
+    this.#destination = destination;
+    this.#io = io;
+    this.#signal = signal;
+    this.#receiver = receiver;
+  }
+
+  start(): void {
+    try {
+      const request = firstRequest(this.#held.record, this.#destination(), this.#io);
+      if (request === undefined) {
+        this.#endWith(keepOrDrop(this.#held, undefined, 'not-a-cloudevent', this.#destination, this.#io, this.#signal));
+        return;
+      }
+      this.#uri = request.uri;
+      this.#io.sendTo(request, this);
+    } catch (error) {
+      if (this.#isAnswered) throw error; // told at once, and thrown by what was told
+      this.#receiver.failed(this.#held, error, this.#signal);
+    }
+  }
+
+  answered(answer: DeliveryAnswer): void {
+    this.#isAnswered = true;
+    if (!isAllThereIs(answer)) {
+      this.#endWith(goOn(this.#held, { uri: this.#uri, answer }, this.#destination, this.#io, this.#signal));
+      return;
+    }
+    try {
+      this.#io.onAttempt('subscriber', answer, false);
+    } catch (error) {
+      this.#receiver.failed(this.#held, error, this.#signal);
+      return;
+    }
+    this.#receiver.ended(this.#held, delivered);
+  }
+
+  #endWith(outcome: Promise<DispatchOutcome>): void {
+    outcome.then((value) => this.#receiver.ended(this.#held, value), (error: unknown) => this.#receiver.failed(this.#held, error, this.#signal));
+  }
+}
+
+/** Whether nothing follows from an answer: the event was taken, and there is no reply. */
+function isAllThereIs(answer: DeliveryAnswer): boolean {
+  return 'status' in answer && answer.reply === undefined && responseVerdict(answer) === 'delivered';
+}
+
+/** What follows from the first answer of the subscriber. */
+async function goOn(held: HeldRecord, first: Attempted, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<DispatchOutcome> {
+  const request = (): DeliveryRequest => subscriberRequest(eventOf(held.record, io), destination());
+  const result = await deliver('subscriber', held, request, destination, io, signal, first);
   if (result === undefined) return interrupted;
   const { answer } = result;
   if (responseVerdict(answer) !== 'delivered') return deadLetter(held, result, destination, io, signal);
   return 'reply' in answer && answer.reply !== undefined ? sendReply(held, answer.reply, destination, io, signal) : delivered;
 }
 
+/** An answer, good or bad, and who gave it: the destination may be another by now. */
+interface Attempted {
+  readonly uri: string;
+  readonly answer: DeliveryAnswer;
+}
+
 /**
  * One event to one place: the first attempt and its retries.
  *
- * @returns the last answer, good or bad, and who gave it: the destination may be another by now; undefined when interrupted
+ * @param first where the first attempt has been made
+ * @returns     the last answer; undefined when interrupted
  */
-async function deliver(role: Role, held: HeldRecord, request: () => DeliveryRequest, destination: () => Destination, io: DispatchIo, signal: AbortSignal): Promise<{ readonly uri: string; readonly answer: DeliveryAnswer } | undefined> {
+async function deliver(role: Role, held: HeldRecord, request: () => DeliveryRequest, destination: () => Destination, io: DispatchIo, signal: AbortSignal, first?: Attempted): Promise<Attempted | undefined> {
+  let attempted = first ?? (await attempt(request(), io));
   for (let retry = 1; ; retry++) {
-    const { uri, sending } = startAttempt(request(), io);
-    const answer = await sending;
+    const { answer } = attempted;
     const verdict = responseVerdict(answer);
     const { delivery } = destination();
     const delayMs = verdict === 'retry' ? retryDelayMs(delivery, retry, io.random(), io.longestDelayMs, retryAfterMs(delivery, answer, io.now())) : undefined;
     io.onAttempt(role, answer, delayMs !== undefined);
     if (verdict !== 'delivered') held.failedAttempts = (held.failedAttempts ?? 0) + 1;
-    if (delayMs === undefined) return { uri, answer };
+    if (delayMs === undefined) return attempted;
     detach(held);
     if (!(await io.sleep(delayMs, signal))) return undefined;
     const limit = role === 'subscriber' ? io.rateLimit?.() : undefined;
     if (limit !== undefined && !limit.take() && !(await itsTurn(held, limit, signal))) return undefined;
+    attempted = await attempt(request(), io);
   }
 }
 
@@ -137,16 +229,46 @@ function detach(held: HeldRecord): void {
   held.isDetached = true;
 }
 
-/** A function of its own, so that no variable holds the request, and with it the fetch, during a wait. */
-function startAttempt(request: DeliveryRequest, io: DispatchIo): { readonly uri: string; readonly sending: Promise<DeliveryAnswer> } {
-  return { uri: request.uri, sending: io.send(request) };
+/** What waits for the answer holds nothing of the request, and with it of the fetch, but where it went. */
+function attempt(request: DeliveryRequest, io: DispatchIo): Promise<Attempted> {
+  const { promise, resolve } = Promise.withResolvers<Attempted>();
+  io.sendTo(request, new Attempt(request.uri, resolve));
+  return promise;
+}
+
+class Attempt implements AnswerReceiver {
+  readonly #uri: string;
+  readonly #resolve: (attempted: Attempted) => void;
+
+  constructor(uri: string, resolve: (attempted: Attempted) => void) {
+    this.#uri = uri;
+    this.#resolve = resolve;
+  }
+
+  answered(answer: DeliveryAnswer): void {
+    this.#resolve({ uri: this.#uri, answer });
+  }
+}
+
+/** @returns undefined for a record that is no event */
+function firstRequest(record: IncomingRecord, destination: Destination, io: DispatchIo): DeliveryRequest | undefined {
+  if (io.plainHeaders !== undefined && destination.delivery.format !== 'json') {
+    const headers = io.plainHeaders(record, destination.namespace);
+    if (headers !== undefined) return requestTo(destination, headers, record.value);
+  }
+  const event = io.readEvent(record);
+  return isEventError(event) ? undefined : subscriberRequest(event, destination);
 }
 
 /** Every subscriber is told that its answer may be a reply, and of which namespace's channel the event is. */
-function subscriberRequest(event: StoredEvent, { subscriber, reply, namespace, delivery }: Destination): DeliveryRequest {
-  const { headers, body } = encodeHttpEvent(inFormat(event, delivery.format));
-  headers.push('prefer', 'reply', 'kn-namespace', namespace);
-  return { uri: subscriber.uri, caCerts: subscriber.caCerts, headers: new TextHeaders(headers), body, timeoutMs: delivery.timeoutMs, wantsReply: reply !== undefined };
+function subscriberRequest(event: StoredEvent, destination: Destination): DeliveryRequest {
+  const { headers, body } = encodeHttpEvent(inFormat(event, destination.delivery.format));
+  headers.push('prefer', 'reply', 'kn-namespace', destination.namespace);
+  return requestTo(destination, new TextHeaders(headers), body);
+}
+
+function requestTo({ subscriber, reply, delivery }: Destination, headers: RequestHeaders, body: Buffer | null): DeliveryRequest {
+  return { uri: subscriber.uri, caCerts: subscriber.caCerts, headers, body, timeoutMs: delivery.timeoutMs, wantsReply: reply !== undefined };
 }
 
 /** The event of a record that was found to have one. */

@@ -114,14 +114,15 @@ class Group {
     const lane: PartitionLane = new PartitionLane(
       { topic: 't', partition: 0, order: this.#order, inFlightLimit: this.#limit, metadata: committed.metadata, metadataLimitBytes: this.#metadataLimitBytes },
       {
-        dispatch: ({ record }, signal) => {
+        dispatch: (entry, signal) => {
+          const { record } = entry;
           try {
             expect(partition.lane).toBe(lane);
             this.#checkStart(partition, record);
           } catch (error) {
             this.#broken ??= error; // thrown by the step that it happened in
           }
-          return this.#onStarted(partition, record, signal);
+          void this.#onStarted(partition, record, signal).then((outcome) => lane.ended(entry, outcome));
         },
         pause: () => { partition.isPaused = true; },
         resume: () => { partition.isPaused = false; },

@@ -35,13 +35,13 @@ function setUp({ queueLimitBytes = 1_000_000, order = 'ordered', inFlightLimit =
   const signals = new Map<number, AbortSignal>();
   let queued = 0;
   let limit = queueLimitBytes;
-  const lane = new PartitionLane({ topic: 't', partition: 4, order, inFlightLimit, metadata, metadataLimitBytes }, {
+  const lane: PartitionLane = new PartitionLane({ topic: 't', partition: 4, order, inFlightLimit, metadata, metadataLimitBytes }, {
     dispatch: (held, signal) => {
       const offset = Number(held.record.offset);
       started.push(offset);
       helds.set(offset, held);
       signals.set(offset, signal);
-      return new Promise((resolve) => finish.set(offset, resolve));
+      finish.set(offset, (outcome) => lane.ended(held, outcome));
     },
     pause: () => asked.push('pause'),
     resume: () => asked.push('resume'),
@@ -93,6 +93,26 @@ describe('a lane delivers', () => {
     const { started, add } = setUp({ order: 'unordered' });
     add(of('a', 1), of('a', 2), record(3));
     expect(started).toEqual([1, 2, 3]);
+  });
+
+  it.each<DeliveryOrder>(['ordered', 'unordered'])('what ends as soon as it starts, however much that is, where they are %s', (order) => {
+    const ended: bigint[] = [];
+    let under = 0;
+    let deepest = 0;
+    const lane: PartitionLane = new PartitionLane({ topic: 't', partition: 4, order, inFlightLimit: new InFlightLimit(10), metadata: undefined, metadataLimitBytes: 2048 }, {
+      dispatch: (entry) => {
+        deepest = Math.max(deepest, ++under);
+        ended.push(entry.offset);
+        lane.ended(entry, delivered);
+        under--;
+      },
+      pause: () => undefined, resume: () => undefined, onSettled: () => undefined, onSkipped: () => undefined, onQueued: () => undefined, queueLimitBytes: () => 1_000_000,
+    });
+    const records = Array.from({ length: 50_000 }, (_, offset) => record(offset));
+    lane.add(records, 50_000n);
+    expect(ended).toEqual(records.map(({ offset }) => offset));
+    expect(deepest).toBe(1);
+    expect(lane.commit()?.commitOffset).toBe(50_000n);
   });
 
   it('keys by their bytes, not by what they read as', () => {

@@ -13,8 +13,8 @@ import { decodeSettled, encodeSettled } from './core/settled-offsets.ts';
 import type { DispatchOutcome, HeldRecord } from './dispatch.ts';
 
 export interface LaneIo {
-  /** Never rejects. */
-  dispatch(held: HeldRecord, signal: AbortSignal): Promise<DispatchOutcome>;
+  /** Tells `PartitionLane.ended` of the outcome, once. Never throws. */
+  dispatch(entry: LaneEntry, signal: AbortSignal): void;
   pause(): void;
   resume(): void;
   /** A record has its outcome; there may be something to commit. */
@@ -63,6 +63,7 @@ export class PartitionLane implements TopicPartition {
   #metadata: string | undefined;
   #isSuspended = false;
   #isPaused = false;
+  #isStarting = false;
   #inFlight = 0;
   #queuedBytes = 0;
   #highWatermark = -1n;
@@ -188,19 +189,25 @@ export class PartitionLane implements TopicPartition {
 
   /** Also what the group's limit calls when it is this lane's turn. */
   readonly #start = (): void => {
-    if (this.#isSuspended || this.#draining.signal.aborted) return; // a rebalance that ends does not end a drain
-    while (this.#queue.hasNext) {
-      if (!this.#inFlightLimit.take()) {
-        this.#inFlightLimit.wait(this.#start);
-        return;
+    if (this.#isStarting) return; // what has ended at once is within what starts it
+    this.#isStarting = true;
+    try {
+      // Asked anew for each: a rebalance that ends does not end a drain.
+      while (this.#queue.hasNext && !this.#isSuspended && !this.#draining.signal.aborted) {
+        if (!this.#inFlightLimit.take()) {
+          this.#inFlightLimit.wait(this.#start);
+          break;
+        }
+        this.#inFlight++;
+        this.#io.dispatch(this.#queue.next()!, this.#draining.signal);
       }
-      void this.#deliver(this.#queue.next()!);
+    } finally {
+      this.#isStarting = false;
     }
   };
 
-  async #deliver(entry: LaneEntry): Promise<void> {
-    this.#inFlight++;
-    const outcome = await this.#io.dispatch(entry, this.#draining.signal);
+  /** @param entry as `dispatch` was given it */
+  ended(entry: LaneEntry, outcome: DispatchOutcome): void {
     this.#inFlight--;
     if (!this.#stopped.signal.aborted) {
       // Interrupted by a drain: it stays unsettled and queued in its order, so that nothing overtakes it.
@@ -230,7 +237,7 @@ export class PartitionLane implements TopicPartition {
 }
 
 /** A record from the moment it is queued until it is settled. */
-class LaneEntry implements HeldRecord, Tracked<LaneEntry>, Queued<LaneEntry> {
+export class LaneEntry implements HeldRecord, Tracked<LaneEntry>, Queued<LaneEntry> {
   record: IncomingRecord;
   readonly offset: bigint;
   /** The key as text that refers to no buffer; undefined where the order does not ask for it. */
@@ -241,6 +248,8 @@ class LaneEntry implements HeldRecord, Tracked<LaneEntry>, Queued<LaneEntry> {
   older: LaneEntry | undefined;
   newer: LaneEntry | undefined;
   nextOfKey: LaneEntry | undefined;
+  /** When its delivery began, for whoever measures it, on the clock of their choice. */
+  startedAt = 0;
 
   constructor(record: IncomingRecord, order: DeliveryOrder) {
     this.record = record;

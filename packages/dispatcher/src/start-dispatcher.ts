@@ -109,7 +109,7 @@ export function startDispatcher(options: DispatcherOptions, { resources, kafka, 
               revokeTimeoutMs: options.drainTimeoutMs,
             }),
           dispatchIo: {
-            send: (request) => client.send(request),
+            sendTo: (request, receiver) => client.sendTo(request, receiver),
             sleep,
             random: Math.random,
             now: Date.now,

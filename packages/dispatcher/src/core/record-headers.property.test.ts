@@ -1,9 +1,12 @@
 /** Bytes to bytes beside the ordinary way, over random records; the same at every run. */
 import { decodeKafkaEvent, encodeHttpEvent, isEventError, type FetchedRecord } from '@knative-kafka/common/core';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { fetchedRecord, type WrittenHeader } from '../fetched-record-of.ts';
 import { pick, randomOf, type Random } from '../seeded-choices.ts';
 import { recordHeaders } from './record-headers.ts';
+
+// Generous, for machines that are busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const namespace = 'shop-7';
 const out = Buffer.alloc(64 * 1024);

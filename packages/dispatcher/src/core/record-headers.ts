@@ -9,7 +9,7 @@
  * as written. Only letters, digits and hyphens get into a name and only visible ASCII and spaces inside into a value, so
  * nothing in a record can end a line.
  */
-import { decodeKafkaEvent, encodeHttpEvent, isEventError, type FetchedRecord } from '@knative-kafka/common/core';
+import { decodeKafkaEvent, encodeHttpEvent, FetchedRecord, isEventError, type IncomingRecord } from '@knative-kafka/common/core';
 import type { RequestHeaders } from './request-headers.ts';
 
 /** What was written last to find out whether a record is plain: nearly always what is sent next. */
@@ -23,7 +23,8 @@ let writing = 0;
  *
  * @returns undefined where only the ordinary way can tell what they are, or whether the record is an event at all
  */
-export function recordHeaders(record: FetchedRecord, namespace: string): RequestHeaders | undefined {
+export function recordHeaders(record: IncomingRecord, namespace: string): RequestHeaders | undefined {
+  if (!(record instanceof FetchedRecord)) return undefined;
   const number = ++writing;
   const length = writeHeaderLines(record, namespace, written, 0);
   return length < 0 ? undefined : new RecordHeaders(record, namespace, number, length);

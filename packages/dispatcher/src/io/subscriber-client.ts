@@ -330,7 +330,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     if (isCut) this.#controller?.abort(new Error('the attempt is over'));
     this.#target.done();
-    this.#receiver.answered(answer);
+    // Not at once: while undici tells of an answer it takes the connection for busy, and would open another one for what is sent next.
+    queueMicrotask(() => this.#receiver.answered(answer));
   }
 }
 

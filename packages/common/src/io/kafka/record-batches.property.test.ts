@@ -1,9 +1,12 @@
 /** The reader beside the library's own, and on bytes that were damaged; random choices are the same at every run. */
 import { isDeepStrictEqual } from 'node:util';
 import { compressionsAlgorithms, crc32c, createRecordsBatch, Reader, readRecordsBatches } from '@platformatic/kafka';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { SeededRandom } from '../../core/cloudevents/seeded-random.ts';
 import { readBatches } from './record-batches.ts';
+
+// Generous, for machines that are busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 const codecs = ['none', 'none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 const crcAt = 17;
