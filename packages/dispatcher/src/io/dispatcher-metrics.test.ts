@@ -81,12 +81,31 @@ describe('counted', () => {
     of.outcome({ kind: 'dead-lettered', reason: 'status-400' });
     of.outcome({ kind: 'kept', reason: 'timeout' });
     of.outcome({ kind: 'dropped', reason: 'not-a-cloudevent' });
-    expect(await samples('dispatch_events_total')).toEqual([
+    expect((await samples('dispatch_events_total')).toSorted()).toEqual([
       `dispatch_events_total{${labels},outcome="delivered",reason=""} 1`,
       `dispatch_events_total{${labels},outcome="dead-lettered",reason="status-400"} 1`,
       `dispatch_events_total{${labels},outcome="kept",reason="timeout"} 1`,
       `dispatch_events_total{${labels},outcome="dropped",reason="not-a-cloudevent"} 1`,
-    ]);
+    ].toSorted());
+  });
+
+  it('since the beginning, however often somebody looks', async () => {
+    const names = ['dispatch_events_total', 'dispatch_attempts_total', 'dispatch_queue_bytes'];
+    for (let events = 1; events <= 3; events++) {
+      of.outcome({ kind: 'delivered' });
+      of.attempt('subscriber', { status: 200 }, false);
+      of.queueBytes.inc(1);
+      for (const name of [...names, ...names]) expect(await samples(name)).toEqual([expect.stringMatching(new RegExp(` ${events}$`))]);
+    }
+  });
+
+  it('nothing more of a consumer that is gone', async () => {
+    of.outcome({ kind: 'delivered' });
+    of.remove();
+    of.outcome({ kind: 'delivered' });
+    of.queueBytes.inc(-500);
+    await vi.waitFor(async () => expect(await samples('dispatch_events_total')).toEqual([]));
+    expect(await samples('dispatch_queue_bytes')).toEqual([]);
   });
 
   it('an interruption, which is no outcome', async () => {
@@ -101,13 +120,13 @@ describe('counted', () => {
     of.attempt('subscriber', { status: 200 }, false);
     of.attempt('reply', { status: 202 }, false);
     of.attempt('dead-letter-sink', { status: 400 }, false);
-    expect(await samples('dispatch_attempts_total')).toEqual([
+    expect((await samples('dispatch_attempts_total')).toSorted()).toEqual([
       `dispatch_attempts_total{${labels},to="subscriber",result="status-503"} 1`,
       `dispatch_attempts_total{${labels},to="subscriber",result="timeout"} 1`,
       `dispatch_attempts_total{${labels},to="subscriber",result="ok"} 1`,
       `dispatch_attempts_total{${labels},to="reply",result="ok"} 1`,
       `dispatch_attempts_total{${labels},to="dead-letter-sink",result="status-400"} 1`,
-    ]);
+    ].toSorted());
     expect(await samples('dispatch_retries_total')).toEqual([
       `dispatch_retries_total{${labels},to="subscriber",reason="status-503"} 1`,
       `dispatch_retries_total{${labels},to="subscriber",reason="timeout"} 1`,

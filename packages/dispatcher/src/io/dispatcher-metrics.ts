@@ -1,6 +1,9 @@
 /**
  * The dispatcher's metrics, with the children of one consumer group cached where events pass and removed with it.
  *
+ * What happens with every event is a number here until somebody reads the metrics: prom-client puts a text together from
+ * the labels for each step of a counter, which took a tenth of the time of an event outside of the kernel.
+ *
  * A group's labels are the names of its owner: `channel` and `subscription`, or `source`.
  */
 import type { TopicPartition } from '@knative-kafka/common/core';
@@ -57,14 +60,19 @@ const sourceLabel = ['source'] as const;
 
 export function createDispatcherMetrics(registry: Registry, consumers: () => Iterable<ObservedConsumer>, process: { readonly attemptsWaiting: () => number }): DispatcherMetrics {
   const registers = [registry];
-  const events = new Counter({ name: 'knative_kafka_dispatch_events_total', help: 'Records with an outcome: delivered, dead-lettered, kept or dropped, by reason.', labelNames: [...labelNames, 'outcome', 'reason'], registers });
-  const attempts = new Counter({ name: 'knative_kafka_dispatch_attempts_total', help: 'Requests sent, by whom to (subscriber, reply, dead-letter-sink) and result (ok, or why not).', labelNames: [...labelNames, 'to', 'result'], registers });
+  /** Of each consumer group: hands over what it has counted since it was asked last. */
+  const tallies = new Set<() => void>();
+  const collect = (): void => {
+    for (const handOver of tallies) handOver();
+  };
+  const events = new Counter({ name: 'knative_kafka_dispatch_events_total', help: 'Records with an outcome: delivered, dead-lettered, kept or dropped, by reason.', labelNames: [...labelNames, 'outcome', 'reason'], registers, collect });
+  const attempts = new Counter({ name: 'knative_kafka_dispatch_attempts_total', help: 'Requests sent, by whom to (subscriber, reply, dead-letter-sink) and result (ok, or why not).', labelNames: [...labelNames, 'to', 'result'], registers, collect });
   const retries = new Counter({ name: 'knative_kafka_dispatch_retries_total', help: 'Attempts after the first, by whom to and why the one before failed.', labelNames: [...labelNames, 'to', 'reason'], registers });
   const replies = new Counter({ name: 'knative_kafka_dispatch_replies_total', help: 'Events that the subscriber answered with: sent on, failed, or not valid and left.', labelNames: [...labelNames, 'result'], registers });
   const skipped = new Counter({ name: 'knative_kafka_dispatch_skipped_total', help: 'Records that had their outcome before this process got the partition.', labelNames, registers });
   const interrupted = new Counter({ name: 'knative_kafka_dispatch_interrupted_total', help: 'Deliveries given up because the partition moved or the process ended; delivered again elsewhere.', labelNames, registers });
   const latency = new Histogram({ name: 'knative_kafka_dispatch_seconds', help: 'From the start of a delivery to its outcome, retries included.', labelNames, buckets: latencyBuckets, registers });
-  const queueBytes = new Gauge({ name: 'knative_kafka_dispatch_queue_bytes', help: 'Bytes of records fetched and not yet settled.', labelNames, registers });
+  const queueBytes = new Gauge({ name: 'knative_kafka_dispatch_queue_bytes', help: 'Bytes of records fetched and not yet settled.', labelNames, registers, collect });
   const rebalances = new Counter({ name: 'knative_kafka_consumer_rebalances_total', help: 'Rebalances of the consumer group.', labelNames, registers });
   const rebalanceSeconds = new Histogram({ name: 'knative_kafka_consumer_rebalance_seconds', help: 'From the start of a rebalance to the partitions that it ended with.', labelNames, buckets: latencyBuckets, registers });
   const offsetResets = new Counter({ name: 'knative_kafka_consumer_offset_resets_total', help: 'Committed offsets that lay outside the log.', labelNames, registers });
@@ -123,9 +131,24 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
       const labels = labelsOf(owner);
       const delivered = events.labels({ ...labels, outcome: 'delivered', reason: '' });
       const accepted = attempts.labels({ ...labels, to: 'subscriber', result: 'ok' });
+      const queued = queueBytes.labels(labels);
+      let since = { delivered: 0, accepted: 0, queueChanges: 0, queuedBytes: 0 };
+      const handOver = (): void => {
+        // What has not happened yet is no line of the metrics.
+        if (since.delivered > 0) delivered.inc(since.delivered);
+        if (since.accepted > 0) accepted.inc(since.accepted);
+        if (since.queueChanges > 0) queued.inc(since.queuedBytes);
+        since = { delivered: 0, accepted: 0, queueChanges: 0, queuedBytes: 0 };
+      };
+      tallies.add(handOver);
       return {
         dispatchSeconds: latency.labels(labels),
-        queueBytes: queueBytes.labels(labels),
+        queueBytes: {
+          inc: (bytes) => {
+            since.queueChanges++;
+            since.queuedBytes += bytes;
+          },
+        },
         rebalances: rebalances.labels(labels),
         rebalanceSeconds: rebalanceSeconds.labels(labels),
         skipped: skipped.labels(labels),
@@ -133,18 +156,19 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
         commits: commits.labels({ ...labels, result: 'ok' }),
         commitFailures: commits.labels({ ...labels, result: 'failed' }),
         outcome: (outcome) => {
-          if (outcome.kind === 'delivered') delivered.inc();
+          if (outcome.kind === 'delivered') since.delivered++;
           else if (outcome.kind === 'interrupted') interrupted.inc(labels);
           else events.inc({ ...labels, outcome: outcome.kind, reason: outcome.reason });
         },
         attempt: (to, answer, willRetry) => {
           const isAccepted = responseVerdict(answer) === 'delivered';
-          if (isAccepted && to === 'subscriber') accepted.inc();
+          if (isAccepted && to === 'subscriber') since.accepted++;
           else attempts.inc({ ...labels, to, result: isAccepted ? 'ok' : answerReason(answer) });
           if (willRetry) retries.inc({ ...labels, to, reason: answerReason(answer) });
         },
         reply: (result) => replies.inc({ ...labels, result }),
         remove: () => {
+          tallies.delete(handOver);
           const isOurs = (values: Readonly<Record<string, string | number>>) => labelNames.every((name) => values[name] === owner[name]);
           for (const metric of [events, attempts, retries, replies, skipped, interrupted, latency, queueBytes, rebalances, rebalanceSeconds, offsetResets, commits]) removeChildren(metric, isOurs);
         },
