@@ -40,7 +40,9 @@ const colon = 0x3a;
 const isTargetByte = byteTable("-._~!$&'()*+,;=:@/?%", { alphanumeric: true });
 /** RFC 9110 §5.6.2. */
 const isTokenByte = byteTable("!#$%&'*+-.^_`|~", { alphanumeric: true });
-const isVisibleOrSpace = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 0x20 && byte <= 0x7e ? 1 : 0));
+/** What a value may be made of, 0 for all others; percent signs have a kind of their own. */
+const percentKind = 2;
+const valueByte = Uint8Array.from({ length: 256 }, (_, byte) => (byte === percent ? percentKind : byte >= 0x20 && byte <= 0x7e ? 1 : 0));
 /** Letters and digits as their lower case, 0 for all others: what attribute names are made of. */
 const attributeByte = Uint8Array.from({ length: 256 }, (_, byte) => {
   const isLower = byte >= 0x61 && byte <= 0x7a;
@@ -97,6 +99,24 @@ const seenType = 4;
 const seenSpecversion = 8;
 const seenRequired = 15;
 
+/** The last value that kept the rules: the next one is often the same, and need not be looked at again. */
+class LastValue {
+  readonly #bytes = Buffer.alloc(200);
+  #length = -1;
+
+  is(bytes: Buffer, start: number, end: number): boolean {
+    if (end - start !== this.#length) return false;
+    for (let n = 0; n < this.#length; n++) if (bytes[start + n] !== this.#bytes[n]) return false;
+    return true;
+  }
+
+  keep(bytes: Buffer, start: number, end: number): void {
+    if (end - start > this.#bytes.length) return;
+    this.#length = end - start;
+    bytes.copy(this.#bytes, 0, start, end);
+  }
+}
+
 /** One object for all requests: each reading writes over the one before. Its record has no value and no time until they are set. */
 export class PlainRequest implements EncodedRecord {
   /** As they came. */
@@ -118,6 +138,8 @@ export class PlainRequest implements EncodedRecord {
   isValueKept = false;
 
   readonly #headLimitBytes: number;
+  readonly #goodContentType = new LastValue();
+  readonly #goodSource = new LastValue();
   readonly #attributeHashes = new Int32Array(mostAttributes);
   #attributeCount = 0;
   #seen = 0;
@@ -165,7 +187,8 @@ export class PlainRequest implements EncodedRecord {
       at++;
       while (at < end && bytes[at] === space) at++;
       const valueStart = at;
-      while (at < end && isVisibleOrSpace[bytes[at]!] === 1) at++;
+      let kinds = 0;
+      for (let kind = 0; at < end && (kind = valueByte[bytes[at]!]!) !== 0; at++) kinds |= kind;
       if (at === end) return 'more';
       if (bytes[at] !== carriageReturn) return 'hand-over';
       if (at + 1 === end) return 'more';
@@ -173,7 +196,7 @@ export class PlainRequest implements EncodedRecord {
       let valueEnd = at;
       while (valueEnd > valueStart && bytes[valueEnd - 1] === space) valueEnd--;
       at += 2;
-      if (!this.#takeField(bytes, nameStart, nameEnd, valueStart, valueEnd)) return 'hand-over';
+      if (!this.#takeField(bytes, nameStart, nameEnd, valueStart, valueEnd, (kinds & percentKind) !== 0)) return 'hand-over';
     }
     if (at + 1 === end) return 'more';
     if (bytes[at + 1] !== lineFeed) return 'hand-over';
@@ -210,36 +233,34 @@ export class PlainRequest implements EncodedRecord {
   }
 
   /** @returns false where the request is not plain */
-  #takeField(bytes: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): boolean {
-    const isNamed = (name: Buffer): boolean => nameEnd - nameStart === name.length && startsWith(bytes, nameStart, name);
-    const isPrefixed = (prefix: Buffer): boolean => nameEnd - nameStart >= prefix.length && startsWith(bytes, nameStart, prefix);
+  #takeField(bytes: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number, hasPercent: boolean): boolean {
     switch (bytes[nameStart]! | 0x20) {
       case 0x63: // c
-        if (bytes[nameStart + 2] === dash && (bytes[nameStart + 1]! | 0x20) === 0x65) return this.#takeAttribute(bytes, nameStart, nameEnd, valueStart, valueEnd);
-        if (isNamed(names.contentType)) return this.#takeContentType(bytes, valueStart, valueEnd);
-        if (isNamed(names.contentLength)) return this.#takeContentLength(bytes, valueStart, valueEnd);
-        if (isNamed(names.connection)) return valueEnd - valueStart === keepAlive.length && startsWith(bytes, valueStart, keepAlive);
-        return !isNamed(names.contentEncoding);
+        if (bytes[nameStart + 2] === dash && (bytes[nameStart + 1]! | 0x20) === 0x65) return this.#takeAttribute(bytes, nameStart, nameEnd, valueStart, valueEnd, hasPercent);
+        if (is(bytes, nameStart, nameEnd, names.contentType)) return this.#takeContentType(bytes, valueStart, valueEnd);
+        if (is(bytes, nameStart, nameEnd, names.contentLength)) return this.#takeContentLength(bytes, valueStart, valueEnd);
+        if (is(bytes, nameStart, nameEnd, names.connection)) return is(bytes, valueStart, valueEnd, keepAlive);
+        return !is(bytes, nameStart, nameEnd, names.contentEncoding);
       case 0x68: // h
-        if (!isNamed(names.host)) return true;
+        if (!is(bytes, nameStart, nameEnd, names.host)) return true;
         if (this.#hostStart >= 0) return false;
         this.#hostStart = valueStart;
         this.#hostEnd = valueEnd;
         return true;
       case 0x65: // e
-        return !isNamed(names.expect);
+        return !is(bytes, nameStart, nameEnd, names.expect);
       case 0x75: // u
-        return !isNamed(names.upgrade);
+        return !is(bytes, nameStart, nameEnd, names.upgrade);
       case 0x70: // p
-        return !isPrefixed(names.proxy);
+        return !startsWith(bytes, nameStart, names.proxy);
       case 0x74: // t
-        if (isNamed(names.traceparent) || isNamed(names.tracestate)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
-        return !isNamed(names.transferEncoding) && !isNamed(names.te) && !isNamed(names.trailer);
+        if (is(bytes, nameStart, nameEnd, names.traceparent) || is(bytes, nameStart, nameEnd, names.tracestate)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
+        return !is(bytes, nameStart, nameEnd, names.transferEncoding) && !is(bytes, nameStart, nameEnd, names.te) && !is(bytes, nameStart, nameEnd, names.trailer);
       case 0x78: // x
-        if (isNamed(names.requestId) || isPrefixed(names.b3)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
+        if (is(bytes, nameStart, nameEnd, names.requestId) || startsWith(bytes, nameStart, names.b3)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
         return true;
       case 0x6b: // k
-        if (isPrefixed(names.knative)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
+        if (startsWith(bytes, nameStart, names.knative)) return this.#takeTransport(bytes, nameStart, nameEnd, valueStart, valueEnd);
         return true;
       default:
         return true;
@@ -263,8 +284,11 @@ export class PlainRequest implements EncodedRecord {
   #takeContentType(bytes: Buffer, valueStart: number, valueEnd: number): boolean {
     if (this.#hasContentType || valueStart === valueEnd) return false;
     this.#hasContentType = true;
-    const contentType = bytes.toString('latin1', valueStart, valueEnd);
-    if (contentMode(contentType) !== 'binary' || attributeError('datacontenttype', contentType, specversion) !== undefined) return false;
+    if (!this.#goodContentType.is(bytes, valueStart, valueEnd)) {
+      const contentType = bytes.toString('latin1', valueStart, valueEnd);
+      if (contentMode(contentType) !== 'binary' || attributeError('datacontenttype', contentType, specversion) !== undefined) return false;
+      this.#goodContentType.keep(bytes, valueStart, valueEnd);
+    }
     this.#startHeader(names.contentType.length);
     this.headersEnd += names.contentType.copy(this.headers, this.headersEnd);
     this.#putValue(bytes, valueStart, valueEnd);
@@ -284,7 +308,7 @@ export class PlainRequest implements EncodedRecord {
     return true;
   }
 
-  #takeAttribute(bytes: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): boolean {
+  #takeAttribute(bytes: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number, hasPercent: boolean): boolean {
     if (nameEnd - nameStart > longestRecordName || nameEnd - nameStart === 3 || valueStart === valueEnd) return false;
     const { headers } = this;
     this.#startHeader(nameEnd - nameStart);
@@ -306,47 +330,47 @@ export class PlainRequest implements EncodedRecord {
     if (this.#attributeCount === mostAttributes) return false;
     this.#attributeHashes[this.#attributeCount++] = hash;
     const textStart = this.#putValue(bytes, valueStart, valueEnd);
-    return this.#isPlainAttribute(attributeStart, at, textStart);
+    return this.#isPlainAttribute(attributeStart, at, textStart, hasPercent);
   }
 
-  /** Whether the attribute that was just written keeps the rules, and needs no decoding. */
-  #isPlainAttribute(nameStart: number, nameEnd: number, textStart: number): boolean {
+  /** Whether the attribute that was just written keeps the rules, and needs no decoding: in a URI percent-encoding stays as it is. */
+  #isPlainAttribute(nameStart: number, nameEnd: number, textStart: number, hasPercent: boolean): boolean {
     const { headers, headersEnd } = this;
-    const isNamed = (name: Buffer): boolean => startsWith(headers, nameStart, name);
-    // In a URI percent-encoding stays as it is; elsewhere it may have to be undone.
-    const hasPercent = hasByte(headers, textStart, headersEnd, percent);
     switch (nameEnd - nameStart) {
       case attributes.id.length:
-        if (isNamed(attributes.id)) this.#seen |= seenId;
+        if (is(headers, nameStart, nameEnd, attributes.id)) this.#seen |= seenId;
         break;
       case attributes.type.length:
-        if (isNamed(attributes.type)) this.#seen |= seenType;
-        else if (isNamed(attributes.time)) return !hasPercent && this.#keepsRules('time', textStart);
-        else if (isNamed(attributes.data)) return false;
+        if (is(headers, nameStart, nameEnd, attributes.type)) this.#seen |= seenType;
+        else if (is(headers, nameStart, nameEnd, attributes.time)) return !hasPercent && this.#keepsRules('time', textStart);
+        else if (is(headers, nameStart, nameEnd, attributes.data)) return false;
         break;
       case attributes.source.length:
-        if (!isNamed(attributes.source)) break;
+        if (!is(headers, nameStart, nameEnd, attributes.source)) break;
         this.#seen |= seenSource;
-        return this.#keepsRules('source', textStart);
+        if (this.#goodSource.is(headers, textStart, headersEnd)) return true;
+        if (!this.#keepsRules('source', textStart)) return false;
+        this.#goodSource.keep(headers, textStart, headersEnd);
+        return true;
       case attributes.subject.length:
-        if (!isNamed(attributes.subject)) break;
+        if (!is(headers, nameStart, nameEnd, attributes.subject)) break;
         this.#subjectStart = textStart;
         this.#subjectEnd = headersEnd;
         break;
       case attributes.dataschema.length:
-        if (isNamed(attributes.dataschema)) return this.#keepsRules('dataschema', textStart);
+        if (is(headers, nameStart, nameEnd, attributes.dataschema)) return this.#keepsRules('dataschema', textStart);
         break;
       case attributes.specversion.length:
-        if (!isNamed(attributes.specversion)) break;
+        if (!is(headers, nameStart, nameEnd, attributes.specversion)) break;
         this.#seen |= seenSpecversion;
-        return headersEnd - textStart === version1.length && startsWith(headers, textStart, version1);
+        return is(headers, textStart, headersEnd, version1);
       case attributes.partitionkey.length:
-        if (!isNamed(attributes.partitionkey)) break;
+        if (!is(headers, nameStart, nameEnd, attributes.partitionkey)) break;
         this.keyStart = textStart;
         this.keyEnd = headersEnd;
         break;
       case attributes.datacontenttype.length:
-        if (isNamed(attributes.datacontenttype)) return false;
+        if (is(headers, nameStart, nameEnd, attributes.datacontenttype)) return false;
         break;
     }
     return !hasPercent;
@@ -376,16 +400,16 @@ export class PlainRequest implements EncodedRecord {
   }
 }
 
-/** Whether there stands this text, in upper or lower case. @param lower letters only in lower case */
+/** Whether `bytes[start, end)` is this text, in upper or lower case. @param lower letters only in lower case */
+function is(bytes: Buffer, start: number, end: number, lower: Buffer): boolean {
+  return end - start === lower.length && startsWith(bytes, start, lower);
+}
+
+/** Of a text that is followed by a byte that is not part of `lower`. */
 function startsWith(bytes: Buffer, start: number, lower: Buffer): boolean {
   for (let n = 0; n < lower.length; n++) {
     const byte = bytes[start + n]!;
     if (byte !== lower[n] && (byte < 0x41 || byte > 0x5a || byte + 0x20 !== lower[n])) return false;
   }
   return true;
-}
-
-function hasByte(bytes: Buffer, start: number, end: number, wanted: number): boolean {
-  for (let at = start; at < end; at++) if (bytes[at] === wanted) return true;
-  return false;
 }

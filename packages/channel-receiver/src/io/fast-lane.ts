@@ -114,6 +114,7 @@ class Connection implements PlainSettlement {
   #headPieces = 0;
   /** Since when the state is what it is; of a request whose head has come, since then. Milliseconds. */
   #since = performance.now();
+  /** Whether no head has come on this connection yet: such a one may not stay silent as long as others. */
   #isFirst = true;
   #isPaused = false;
   #admission: Admission | undefined;
@@ -179,7 +180,7 @@ class Connection implements PlainSettlement {
   }
 
   #awaitHead(bytes: Buffer, start: number, end: number): void {
-    if (this.#headPieces++ === 0 && !this.#isFirst) this.#since = performance.now();
+    if (this.#headPieces++ === 0) this.#since = performance.now();
     this.#keep(bytes, start, end);
   }
 

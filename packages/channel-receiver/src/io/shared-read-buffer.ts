@@ -1,5 +1,5 @@
 /**
- * Reading connections into one buffer instead of a new one for each read: a third of what reading costs.
+ * Reading connections into one buffer instead of a new one for each read, which is about a quarter of an event's CPU.
  *
  * Node documents this (`onread` of `net.Socket`) for sockets that connect. For one that was accepted a second
  * `net.Socket` is put around the same handle, which takes what Node does not document: the property `_handle` of a
