@@ -76,7 +76,7 @@ export async function benchMemory({ world, runs, isQuick, step }: BenchContext):
     title: 'Memory',
     columns: ['', 'idle ÷ bare', 'under load ÷ bare', 'idle, MB', 'under load at most, MB'],
     rows: [row('receiver', receiver), row('dispatcher', dispatcher), row('bare node:http', bare)],
-    targets: [atMost(110, 'receiver, idle', idle(receiver), 'MB'), atMost(250, `receiver, under load with ${connections} connections`, most(receiver), 'MB')],
+    targets: [atMost(110, 'receiver, idle', idle(receiver), 'MB'), atMost(170, `receiver, under load with ${connections} connections`, most(receiver), 'MB')],
     runs,
     figures: { receiver, dispatcher, bare },
     notes: [
