@@ -3,15 +3,18 @@
  * sees is the same on all of them.
  */
 import { connect, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { chunked, exchange, request, type Exchange, type HeaderLines } from '../../../../e2e/local/raw-http.ts';
 import { startIngestServer, type IngestServer } from './ingest-server.ts';
 import { ReceiverUnderTest, type ReceiverOptions } from './lanes-under-test.ts';
 import { canShareReadBuffer, readByData, readIntoSharedBuffer, type ReadConnections } from './shared-read-buffer.ts';
 
+vi.setConfig({ testTimeout: 60_000 });
+
 const channel = 'shop/orders';
 const target = `/${channel}`;
-const timeoutMs = 10_000;
+/** A limit for failing, never a time to wait. */
+const timeoutMs = 30_000;
 const required: HeaderLines = [['ce-specversion', '1.0'], ['ce-id', 'a-1'], ['ce-source', '/s'], ['ce-type', 't']];
 const structured: HeaderLines = [['content-type', 'application/cloudevents+json']];
 const json = '{"specversion":"1.0","id":"1","source":"/s","type":"t"}';
@@ -350,5 +353,5 @@ describe.each<[string, boolean, ReadConnections | undefined]>([
     expect(stored.sort()).toEqual(acknowledged.sort());
     expect(acknowledged.length).toBeGreaterThan(4_000);
     expect(receiver.budget.heldBytes).toBe(0);
-  }, 60_000);
+  });
 });
