@@ -15,6 +15,7 @@ export { objectKey, startInformer, type InformerTuning } from './kubernetes/info
 export type * from './kubernetes/port.ts';
 export { TokenBucket } from './kubernetes/token-bucket.ts';
 export { apiVersionOf, resourceTypes } from './kubernetes/types.ts';
+export * from './latency-histogram.ts';
 export * from './logger.ts';
 export * from './memory-at-rest.ts';
 export * from './metrics.ts';

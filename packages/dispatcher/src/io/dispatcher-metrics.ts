@@ -7,7 +7,7 @@
  * A group's labels are the names of its owner: `channel` and `subscription`, or `source`.
  */
 import type { TopicPartition } from '@knative-kafka/common/core';
-import { Counter, Gauge, Histogram, latencyBuckets, type Registry } from '@knative-kafka/common/io';
+import { Counter, Gauge, Histogram, latencyBuckets, LatencyHistogram, type Registry } from '@knative-kafka/common/io';
 import type { ConsumerOwner, DesiredConsumer, SourceSettings } from '../core/desired-consumers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from '../core/response-verdict.ts';
 import type { DispatchOutcome, Role } from '../dispatch.ts';
@@ -71,7 +71,7 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
   const replies = new Counter({ name: 'knative_kafka_dispatch_replies_total', help: 'Events that the subscriber answered with: sent on, failed, or not valid and left.', labelNames: [...labelNames, 'result'], registers });
   const skipped = new Counter({ name: 'knative_kafka_dispatch_skipped_total', help: 'Records that had their outcome before this process got the partition.', labelNames, registers });
   const interrupted = new Counter({ name: 'knative_kafka_dispatch_interrupted_total', help: 'Deliveries given up because the partition moved or the process ended; delivered again elsewhere.', labelNames, registers });
-  const latency = new Histogram({ name: 'knative_kafka_dispatch_seconds', help: 'From the start of a delivery to its outcome, retries included.', labelNames, buckets: latencyBuckets, registers });
+  const latency = new LatencyHistogram({ name: 'knative_kafka_dispatch_seconds', help: 'From the start of a delivery to its outcome, retries included.', buckets: latencyBuckets, registry });
   const queueBytes = new Gauge({ name: 'knative_kafka_dispatch_queue_bytes', help: 'Bytes of records fetched and not yet settled.', labelNames, registers, collect });
   const rebalances = new Counter({ name: 'knative_kafka_consumer_rebalances_total', help: 'Rebalances of the consumer group.', labelNames, registers });
   const rebalanceSeconds = new Histogram({ name: 'knative_kafka_consumer_rebalance_seconds', help: 'From the start of a rebalance to the partitions that it ended with.', labelNames, buckets: latencyBuckets, registers });
@@ -169,8 +169,9 @@ export function createDispatcherMetrics(registry: Registry, consumers: () => Ite
         reply: (result) => replies.inc({ ...labels, result }),
         remove: () => {
           tallies.delete(handOver);
+          latency.remove(labels);
           const isOurs = (values: Readonly<Record<string, string | number>>) => labelNames.every((name) => values[name] === owner[name]);
-          for (const metric of [events, attempts, retries, replies, skipped, interrupted, latency, queueBytes, rebalances, rebalanceSeconds, offsetResets, commits]) removeChildren(metric, isOurs);
+          for (const metric of [events, attempts, retries, replies, skipped, interrupted, queueBytes, rebalances, rebalanceSeconds, offsetResets, commits]) removeChildren(metric, isOurs);
         },
       };
     },
