@@ -14,8 +14,8 @@ const channel = 'backlog';
 const patienceMs = 180_000;
 
 export async function benchDispatcher({ world, runs, isQuick, step }: BenchContext): Promise<BenchTable> {
-  const events = isQuick ? 24_000 : 180_000;
-  const skip = events / 3;
+  const events = isQuick ? 24_000 : 420_000;
+  const skip = (2 * events) / 3;
   const counted = events - skip;
   step(`dispatcher: storing ${figure(events)} events`);
   const topic = await world.channel(channel, partitions);

@@ -23,7 +23,7 @@ export async function benchReceiver({ world, runs, isQuick, step }: BenchContext
   const window = isQuick ? { path, warmUpMs: 500, durationMs: 1_000 } : { path, warmUpMs: 1_000, durationMs: 5_000 };
 
   step('receiver: warming all servers up');
-  const warmUp = { path, connections: 200, warmUpMs: 0, durationMs: isQuick ? 3_000 : 6_000 }; // of Kafka's JVM, too
+  const warmUp = { path, connections: 200, warmUpMs: 0, durationMs: isQuick ? 3_000 : 12_000 }; // of Kafka's JVM, too
   for (const server of Object.values(servers)) await load(world, server, warmUp);
 
   const rows: string[][] = [];

@@ -27,8 +27,10 @@ if (parts.includes('integration') || parts.includes('pods')) {
   if (code !== 0) failures.push('Kafka, Kubernetes or Knative Eventing could not be brought: see above');
 }
 for (const part of parts) {
-  const codes = await Promise.all(commandsOf(part).map((args) => run(nodeCommand(), args)));
-  for (const code of codes) if (code !== 0) failures.push(`${part} tests (exit code ${code})`);
+  for (const commands of stagesOf(part)) {
+    const codes = await Promise.all(commands.map((args) => run(nodeCommand(), args)));
+    for (const code of codes) if (code !== 0) failures.push(`${part} tests (exit code ${code})`);
+  }
 }
 
 let passed = 0;
@@ -49,14 +51,16 @@ process.stdout.write(`\n${passed} passed, ${failed + failedChecks} failed\n`);
 process.exitCode = failures.length === 0 && failed === 0 && passed > 0 ? 0 : 1;
 
 /**
- * Arguments of Node, for each command that runs beside the others. Integration tests wait for real parts half of their time, and measure nothing: two packages at a time. One of them is
- * always e2e, which takes as long as all others together, and would otherwise come last.
+ * Arguments of Node, for each command, in stages: those of one run beside each other. Integration tests wait for real parts half of
+ * their time, and measure nothing: two packages at a time. One of them is always e2e, which takes as long as all others
+ * together, and would otherwise come last. What bench compares is CPU time, so it runs by itself.
  */
-function commandsOf(part) {
-  if (part === 'pods') return [[join(root, 'e2e', 'node', 'main.ts'), '--short', '--if-possible']];
-  const e2e = '@knative-kafka/e2e';
-  const lanes = part === 'integration' ? [['--parallel=1', `--projects=${e2e}`], ['--parallel=1', `--exclude=${e2e}`]] : [['--parallel=2']];
-  return lanes.map((lane) => nx('-t', part, '--output-style=stream', ...lane));
+function stagesOf(part) {
+  if (part === 'pods') return [[[join(root, 'e2e', 'node', 'main.ts'), '--short', '--if-possible']]];
+  const command = (...args) => nx('-t', part, '--output-style=stream', ...args);
+  if (part !== 'integration') return [[command('--parallel=2')]];
+  const [e2e, bench] = ['@knative-kafka/e2e', '@knative-kafka/bench'];
+  return [[command('--parallel=1', `--projects=${e2e}`), command('--parallel=1', `--exclude=${e2e},${bench}`)], [command(`--projects=${bench}`)]];
 }
 
 /** Why a test failed, in a line: the whole of it stands far above. */
