@@ -8,7 +8,8 @@ import type { Destination } from './core/desired-consumers.ts';
 import { recordHeaders } from './core/record-headers.ts';
 import { TextHeaders } from './core/request-headers.ts';
 import type { DeliveryAnswer } from './core/response-verdict.ts';
-import { dispatch, startDispatch, type DeliveryRequest, type DispatchIo, type DispatchOutcome, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
+import type { DeliveryRequest } from './core/delivery-attempt.ts';
+import { dispatch, startDispatch, type DispatchIo, type DispatchOutcome, type HeldRecord, type RateLimit, type Undeliverable } from './dispatch.ts';
 import { fetchedRecord } from './fetched-record-of.ts';
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

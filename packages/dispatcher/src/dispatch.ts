@@ -10,12 +10,12 @@
  */
 import { encodeHttpEvent, isEventError, toBinary, toStructured, withExtensions, type EventError, type IncomingRecord, type StoredEvent } from '@knative-kafka/common/core';
 import { errorExtensions, type DeliveryFailure } from './core/dead-letter.ts';
+import type { AnswerReceiver, DeliveryRequest } from './core/delivery-attempt.ts';
 import type { Destination, Endpoint } from './core/desired-consumers.ts';
 import { readReply } from './core/reply.ts';
 import { TextHeaders, type RequestHeaders } from './core/request-headers.ts';
 import { answerReason, responseVerdict, type DeliveryAnswer } from './core/response-verdict.ts';
 import { retryAfterMs, retryDelayMs } from './core/retry-schedule.ts';
-import type { AnswerReceiver } from './io/subscriber-client.ts';
 
 /** `kept`: in the dead letter topic. `dropped`: nowhere left to send it, by contract. */
 export type DispatchOutcome =
@@ -25,15 +25,6 @@ export type DispatchOutcome =
 
 /** Who an attempt goes to. */
 export type Role = 'subscriber' | 'reply' | 'dead-letter-sink';
-
-/** One attempt's request, as the client sends it. */
-export interface DeliveryRequest extends Endpoint {
-  readonly headers: RequestHeaders;
-  readonly body: Buffer | null;
-  readonly timeoutMs: number;
-  /** Whether an event in the answer is of interest. */
-  readonly wantsReply: boolean;
-}
 
 /** A record under way; before a wait it is replaced by a copy that does not hold the fetch it came with. */
 export interface HeldRecord {

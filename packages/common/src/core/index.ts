@@ -16,7 +16,7 @@ export * from './kafka-secret.ts';
 export * from './kafka-source-access.ts';
 export { readManifests, type ManifestProblem } from './manifests.ts';
 export * from './produce-pump.ts';
-export { encodedRecordBytes, encodeRecord, RecordBatch, type Crc32c, type EncodedRecord } from './record-batch.ts';
+export { encodedRecordBytes, encodeRecord, RecordBatch, type Crc32c, type EncodedRecord, type PartitionBatch } from './record-batch.ts';
 export * from './resources/channel-subscribers.ts';
 export * from './resources/conditions.ts';
 export { describeSchema } from './resources/crd-schema-table.ts';

@@ -2,7 +2,6 @@
  * Records and what becomes of them, as the pump, the codecs and the Kafka port speak of them.
  */
 import type { Fault } from './fault.ts';
-import type { RecordBatch } from './record-batch.ts';
 
 /** Name and value in the order written; names may repeat. Values are UTF-8 in everything this project writes. */
 export type RecordHeaders = readonly (readonly [name: string, value: Buffer])[];
@@ -28,11 +27,6 @@ export interface IncomingRecord {
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
-}
-
-/** Consecutive records for one partition; they are stored together or not at all. */
-export interface PartitionBatch extends TopicPartition {
-  readonly batch: RecordBatch;
 }
 
 /** What became of one batch. A fault says by `retriable` whether the very same batch may be sent again. */

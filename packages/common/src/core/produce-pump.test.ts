@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { readBatches } from '../io/kafka/record-batches.ts';
 import { crc32c } from '../io/kafka/crc32c.ts';
 import { Fault } from './fault.ts';
-import type { OutgoingRecord, PartitionBatch, ProduceResult } from './kafka-record.ts';
+import type { OutgoingRecord, ProduceResult } from './kafka-record.ts';
+import type { PartitionBatch } from './record-batch.ts';
 import { ProducePump, type PumpLimits } from './produce-pump.ts';
 
 const limits: PumpLimits = { batchBytes: 1_000_000, requestBytes: 8_000_000, lingerMs: 0, retryDelayMs: { first: 10, last: 100 }, metadataMaxAgeMs: 60_000 };

@@ -14,9 +14,9 @@
  */
 import { ChunkPool } from './chunk-pool.ts';
 import { describeError, Fault } from './fault.ts';
-import type { OutgoingRecord, PartitionBatch, ProduceResult, TopicMetadata } from './kafka-record.ts';
+import type { OutgoingRecord, ProduceResult, TopicMetadata } from './kafka-record.ts';
 import { PartitionQueue, type Settlement, type WaitingBatch } from './partition-queue.ts';
-import { encodeRecord, type EncodedRecord } from './record-batch.ts';
+import { encodeRecord, type EncodedRecord, type PartitionBatch } from './record-batch.ts';
 
 export type { Settlement } from './partition-queue.ts';
 

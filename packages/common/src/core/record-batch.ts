@@ -10,7 +10,7 @@
  * offsets from 0; without compression, producer id or transaction; with the time that the sender gave each record.
  */
 import { ChunkPool } from './chunk-pool.ts';
-import type { OutgoingRecord } from './kafka-record.ts';
+import type { OutgoingRecord, TopicPartition } from './kafka-record.ts';
 
 /** A record whose headers are in Kafka's format already. Its bytes are copied when it is appended: the buffers may be used again at once. */
 export interface EncodedRecord {
@@ -29,6 +29,11 @@ export interface EncodedRecord {
   readonly timestampMs: number;
   /** True where the bytes of `value` stay as they are until the record is settled; a large value is then not copied. */
   readonly isValueKept?: boolean;
+}
+
+/** Consecutive records for one partition; they are stored together or not at all. */
+export interface PartitionBatch extends TopicPartition {
+  readonly batch: RecordBatch;
 }
 
 /** CRC-32C (Castagnoli) of pieces, one behind the other; an unsigned 32-bit number. */

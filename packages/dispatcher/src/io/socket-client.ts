@@ -20,11 +20,10 @@
  */
 import { connect, type Socket } from 'node:net';
 import { failureOf } from '../core/attempt-failure.ts';
+import type { AnswerReceiver, DeliveryRequest } from '../core/delivery-attempt.ts';
 import { HttpResponseReader, type ResponseSink } from '../core/http-response.ts';
 import { IncomingAnswer } from '../core/incoming-answer.ts';
 import type { DeliveryAnswer } from '../core/response-verdict.ts';
-import type { DeliveryRequest } from '../dispatch.ts';
-import type { AnswerReceiver } from './subscriber-client.ts';
 
 export interface SocketDestinationOptions {
   /** An `http:` URL. */

@@ -7,7 +7,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { TextHeaders } from '../core/request-headers.ts';
 import type { DeliveryAnswer } from '../core/response-verdict.ts';
-import type { DeliveryRequest } from '../dispatch.ts';
+import type { DeliveryRequest } from '../core/delivery-attempt.ts';
 import { LoopbackSubscriber, type Answer, type TlsFiles } from './loopback-subscriber.ts';
 import { createPrivateCa } from './private-ca.ts';
 import { createSubscriberClient, requestPath, type SubscriberClient, type SubscriberClientOptions } from './subscriber-client.ts';

@@ -15,7 +15,7 @@ import { failureOf } from '../core/attempt-failure.ts';
 import type { Endpoint } from '../core/desired-consumers.ts';
 import { IncomingAnswer } from '../core/incoming-answer.ts';
 import type { DeliveryAnswer } from '../core/response-verdict.ts';
-import type { DeliveryRequest } from '../dispatch.ts';
+import type { AnswerReceiver, DeliveryRequest } from '../core/delivery-attempt.ts';
 import { SocketDestination } from './socket-client.ts';
 
 export interface SubscriberClient {
@@ -28,11 +28,6 @@ export interface SubscriberClient {
   /** Attempts that wait for a connection, of all destinations. */
   readonly waiting: number;
   close(): Promise<void>;
-}
-
-/** Whoever waits for an answer: told exactly once. */
-export interface AnswerReceiver {
-  answered(answer: DeliveryAnswer): void;
 }
 
 export interface SubscriberClientOptions {

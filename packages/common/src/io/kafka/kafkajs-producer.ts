@@ -4,7 +4,8 @@
 import { performance } from 'node:perf_hooks';
 import kafkajs, { type Producer as KafkajsProducerClient, type RecordMetadata } from 'kafkajs';
 import { Fault } from '../../core/fault.ts';
-import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import type { IncomingRecord, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import type { PartitionBatch } from '../../core/record-batch.ts';
 import { crc32c } from './crc32c.ts';
 import { brokerAnswer, faultOf, faultOfErrorCode } from './faults.ts';
 import { createClient, endClient, innerRetries, Sockets, withAdmin, within } from './kafkajs-client.ts';

@@ -6,7 +6,8 @@
  */
 import { apiVersionsV3, metadataV12, type Connection } from '@platformatic/kafka';
 import { Fault } from '../../core/fault.ts';
-import type { PartitionBatch, ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import type { ProduceResult, TopicMetadata } from '../../core/kafka-record.ts';
+import type { PartitionBatch } from '../../core/record-batch.ts';
 import { parseBroker, type BrokerAddress } from './broker-address.ts';
 import { BrokerConnections } from './broker-connections.ts';
 import { faultOf, faultOfErrorCode } from './faults.ts';

@@ -10,9 +10,9 @@ import { runKafkaTool, startKafka, waitFor, type KafkaCluster } from '@knative-k
 import { ConnectionPool, deleteRecordsV2, describeGroupsV5, offsetCommitV8, offsetFetchV9, produceV9 } from '@platformatic/kafka';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fault } from '../../core/fault.ts';
-import type { OutgoingRecord, PartitionBatch } from '../../core/kafka-record.ts';
+import type { OutgoingRecord } from '../../core/kafka-record.ts';
 import { ProducePump, type PumpIo } from '../../core/produce-pump.ts';
-import { RecordBatch } from '../../core/record-batch.ts';
+import { RecordBatch, type PartitionBatch } from '../../core/record-batch.ts';
 import { parseBroker } from './broker-address.ts';
 import { createKafkaClient, type ConsumerClient, type ProducerClient } from './client.ts';
 import { resultOf } from './kafkajs-producer.ts';

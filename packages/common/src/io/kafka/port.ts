@@ -7,7 +7,8 @@
  * commits, handlers per message) was measured to lose or reorder acknowledged events: docs/adr/0004.
  */
 import type { Fault } from '../../core/fault.ts';
-import type { IncomingRecord, PartitionBatch, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
+import type { IncomingRecord, ProduceResult, TopicMetadata, TopicPartition } from '../../core/kafka-record.ts';
+import type { PartitionBatch } from '../../core/record-batch.ts';
 import type { KafkaAccess } from '../../core/kafka-secret.ts';
 import type { InitialOffset } from '../../core/resources/kafka-source.ts';
 

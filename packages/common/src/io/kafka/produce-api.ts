@@ -5,7 +5,7 @@
  * batches as they are, all partitions of a broker in one. Responses are read by the library.
  */
 import { createAPI, produceV10, produceV11, produceV3, produceV7, produceV8, produceV9, Writer } from '@platformatic/kafka';
-import type { PartitionBatch } from '../../core/kafka-record.ts';
+import type { PartitionBatch } from '../../core/record-batch.ts';
 import { crc32c } from './crc32c.ts';
 
 export type ProduceResponse = produceV11.ProduceResponse;
