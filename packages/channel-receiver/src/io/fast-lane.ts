@@ -357,7 +357,11 @@ class Connection implements PlainSettlement {
   }
 
   closeIfIdle(): void {
-    if (this.#isIdle()) this.socket.destroy();
+    if (this.#state === 'answered') {
+      // What its sender has not read yet is an answer all the same.
+      this.#leave();
+      this.socket.destroySoon();
+    } else if (this.#isIdle()) this.socket.destroy();
   }
 
   checkTime(now: number): void {

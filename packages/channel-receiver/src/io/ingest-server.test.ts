@@ -321,6 +321,27 @@ describe.each<[string, boolean, ReadConnections | undefined]>([
     for (const { text } of [waiting, half]) expect(text()).toMatch(/^HTTP\/1\.1 202 Accepted\r\n[^]*Connection: close\r\n\r\n$/);
   });
 
+  it('a draining server leaves a sender that reads late the answers that it has', async () => {
+    await start();
+    const sender = connect({ port: server.port, host: '127.0.0.1' });
+    sockets.push(sender);
+    sender.pause();
+    for (let n = 0; n < 400; n++) sender.write(Buffer.concat(Array.from({ length: 100 }, () => event('1'))));
+    let seen = -1;
+    await fact('no more stored', () => {
+      const isStill = receiver.pump.stored.length === seen && seen > 0;
+      seen = receiver.pump.stored.length;
+      return isStill;
+    });
+    const drained = server.drain();
+    let text = '';
+    sender.on('data', (chunk: Buffer) => { text += chunk.toString('latin1'); });
+    sender.on('error', () => undefined);
+    sender.resume();
+    await drained;
+    await fact('all answers', () => count(text, '202 Accepted') >= seen);
+  });
+
   it('200 connections at once, of all kinds: every plain event is acknowledged, and stored once', async () => {
     await start();
     const garbage = [Buffer.from('hello\r\n\r\n'), Buffer.from([0, 1, 2, 255]), Buffer.from('POST / HTTP/1.1\nHost: x\n\n'), event('broken').subarray(0, 40)];
