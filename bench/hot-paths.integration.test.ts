@@ -11,9 +11,9 @@ import { BenchWorld } from './io/bench-world.ts';
 import { load } from './io/load.ts';
 
 const partitions = 6;
-const rounds = 10;
+const rounds = 20;
 /** CPU per event ÷ CPU per request of a bare socket, 200 connections. */
-const receiverBound = 1.9;
+const receiverBound = 1.95;
 /** CPU per event ÷ that of a bare socket loop with as many in flight. */
 const dispatcherBound = 2.3;
 
