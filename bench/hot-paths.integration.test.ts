@@ -13,7 +13,7 @@ import { load } from './io/load.ts';
 const partitions = 6;
 const rounds = 20;
 /** CPU per event ÷ CPU per request of a bare socket, 200 connections. */
-const receiverBound = 1.95;
+const receiverBound = 1.9;
 /** CPU per event ÷ that of a bare socket loop with as many in flight. */
 const dispatcherBound = 2.3;
 

@@ -10,6 +10,7 @@
  * offsets from 0; without compression, producer id or transaction; with the time that the sender gave each record.
  */
 import { ChunkPool } from './chunk-pool.ts';
+import { RecordCursor } from './fetched-record.ts';
 import type { OutgoingRecord, TopicPartition } from './kafka-record.ts';
 
 /** A record whose headers are in Kafka's format already. Its bytes are copied when it is appended: the buffers may be used again at once. */
@@ -138,16 +139,19 @@ export class RecordBatch {
    */
   appendFrom(other: RecordBatch, from: number, to: number): void {
     const bytes = Buffer.concat(other.#allPieces(), other.#bytes);
-    for (let at = headerBytes, index = 0; index < to; index++) {
-      const length = varintAt(bytes, at);
-      const end = length.end + length.value;
+    const cursor = new RecordCursor(bytes, headerBytes);
+    for (let index = 0; index < to; index++) {
+      const length = cursor.varint();
+      const end = cursor.at + length;
       if (index >= from) {
-        const timestampDelta = varintAt(bytes, length.end + 1);
-        const fieldsStart = varintAt(bytes, timestampDelta.end).end;
-        this.#startRecord(other.#baseTimestampMs + timestampDelta.value, end - fieldsStart, end - fieldsStart);
-        this.#copy(bytes, fieldsStart, end);
+        cursor.at++; // attributes
+        const timestampDeltaMs = cursor.varint();
+        cursor.varint(); // the offset, which is another one here
+        const fieldsBytes = end - cursor.at;
+        this.#startRecord(other.#baseTimestampMs + timestampDeltaMs, fieldsBytes, fieldsBytes);
+        this.#copy(bytes, cursor.at, end);
       }
-      at = end;
+      cursor.at = end;
     }
   }
 
@@ -314,14 +318,4 @@ function putVarint(buffer: Buffer, at: number, value: number): number {
   for (; rest > 0x7f; rest >>>= 7) buffer[next++] = (rest & 0x7f) | 0x80;
   buffer[next++] = rest;
   return next;
-}
-
-function varintAt(bytes: Buffer, start: number): { readonly value: number; readonly end: number } {
-  let value = 0;
-  let at = start;
-  for (let factor = 1; ; factor *= 0x80) {
-    const byte = bytes[at++]!;
-    value += (byte & 0x7f) * factor;
-    if (byte < 0x80) return { value: value % 2 === 0 ? value / 2 : -(value + 1) / 2, end: at };
-  }
 }
